@@ -1,0 +1,13 @@
+// Package ingest is the vocabulary of tidemill's log and its first half: it stamps what a Source emits with windows, seals
+// windows, appends batches to the log and checkpoints positions (DESIGN §3).
+//
+// Invariants, cited where they are enforced:
+//  1. The source decides a row's window once; the decision is in the log (batch headers and seals) and every replay
+//     follows it: after a takeover no new decision is made before everything durable has been re-read.
+//  2. A group is never split across windows or slices.
+//  3. Per (topic, partition) seqs are contiguous from 1, over all epochs.
+//  4. A seal goes to every partition of every topic of the source, and only after every batch of its slice.
+//  5. A checkpoint is written only after every record it covers has been acknowledged, and only at a group's end.
+//  6. An owner that sees a higher epoch stops; what it may still append is void for readers (its epoch is lower).
+//  7. Silence seals nothing: only a group past the window's end, a proof of idleness, or the slice limit does.
+package ingest

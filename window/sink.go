@@ -1,0 +1,183 @@
+package window
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/tidemill/tidemill/ingest"
+)
+
+// Step is one unit of publishing: a slice of a window. A final step completes its window.
+type Step struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+	Slice int       `json:"slice"`
+	Final bool      `json:"final"`
+}
+
+// Cut says exactly what a publish contains: one prefix per source.
+type Cut map[string]SourceCut
+
+// SourceCut is a prefix of one source's log.
+type SourceCut struct {
+	Position ingest.Position      `json:"position"`
+	Ordinal  int64                `json:"ordinal"`
+	Window   time.Time            `json:"window"` // last sealed slice in the prefix
+	Slice    int                  `json:"slice"`
+	Final    bool                 `json:"final"`
+	Epoch    int64                `json:"epoch"` // highest epoch marker seen
+	Registry int64                `json:"registry"`
+	AsOf     time.Time            `json:"as_of"` // commit time of the last group in the prefix
+	Topics   map[string][]PartCut `json:"topics"`
+}
+
+// PartCut is the end of the prefix in one partition.
+type PartCut struct {
+	Offset int64 `json:"offset"` // next offset to read
+	Seq    int64 `json:"seq"`    // seq of the last row in the prefix
+	Epoch  int64 `json:"epoch"`  // highest epoch marker below Offset
+}
+
+// Fence is the one row per pipeline in the warehouse that says which step is committed, by which owner, with which cut.
+type Fence struct {
+	Pipeline string
+	Step     Step   // zero Start: nothing published yet
+	Epoch    int64  // owner epoch: offset of the owner's claim in tm.claims
+	Lineage  string // made once with the row; a state file of another lineage is not of this warehouse
+	Cut      Cut
+	Manifest string // manifest hash of the committed step (Manifest.Hash), empty before the first publish
+	At       time.Time
+}
+
+// WarehouseTable names a table in the warehouse.
+type WarehouseTable struct {
+	Schema string `json:"schema"`
+	Name   string `json:"name"`
+}
+
+func (t WarehouseTable) String() string { return t.Schema + "." + t.Name }
+
+// Part is one Parquet file of a publish. Its columns are the table's columns, then ingest.OpColumn as INT32 (1 upsert,
+// 2 delete); rows are sorted by key and each key appears once.
+type Part struct {
+	Key    string `json:"key"` // object key under the store's root
+	Bytes  int64  `json:"bytes"`
+	Rows   int64  `json:"rows"`
+	SHA256 string `json:"sha256"`
+}
+
+// TableLoad is what a publish does to one table.
+type TableLoad struct {
+	Table   WarehouseTable  `json:"table"`
+	Columns []ingest.Column `json:"columns"` // of the parts and of the table, in order, without OpColumn
+	Key     []string        `json:"key"`
+	Parts   []Part          `json:"parts"`
+	Upserts int64           `json:"upserts"`
+	Deletes int64           `json:"deletes"`
+	// Replace empties the table first: the first publish of a table (its base) or of a changed view.
+	Replace bool `json:"replace,omitempty"`
+}
+
+// Manifest lists the parts of a publish. It is written to the store after the last part and before the warehouse is touched.
+type Manifest struct {
+	Pipeline string      `json:"pipeline"`
+	Step     Step        `json:"step"`
+	Attempt  string      `json:"attempt"`
+	Tables   []TableLoad `json:"tables"`
+}
+
+// Publication is one publish: everything a sink needs for its single transaction.
+type Publication struct {
+	Pipeline    string       `json:"pipeline"`
+	Step        Step         `json:"step"`
+	Prev        Step         `json:"prev"` // the fence must stand here; zero for the first publish
+	Epoch       int64        `json:"epoch"`
+	Lineage     string       `json:"lineage"`
+	Cut         Cut          `json:"cut"`
+	Manifest    Manifest     `json:"manifest"`
+	ManifestKey string       `json:"manifest_key"`
+	Hash        string       `json:"hash"` // Manifest.Hash
+	Stats       ReceiptStats `json:"stats"`
+}
+
+// ReceiptStats is the part of a receipt that is known before the publish; the sink adds its own times.
+type ReceiptStats struct {
+	TraceID  string            `json:"trace_id"`
+	RowsIn   int64             `json:"rows_in"` // change rows read from the log for this step
+	Late     int64             `json:"late"`
+	Parked   map[string]string `json:"parked,omitempty"` // table -> reason
+	Accum    time.Duration     `json:"accumulate"`
+	Collapse time.Duration     `json:"collapse"`
+	Join     time.Duration     `json:"join"`
+	Parquet  time.Duration     `json:"parquet"`
+	Upload   time.Duration     `json:"upload"`
+}
+
+// Sink is a warehouse. Implementations live in sinks/*. All methods are called by the one owner of a pipeline; different
+// pipelines may call at the same time. Every method classifies its errors: ErrFenced means another owner has taken over,
+// a *RefusedError means that retrying cannot help; anything else may have happened or not, and the caller asks Fence
+// before it tries again.
+type Sink interface {
+	// Acquire makes epoch the owner of the pipeline's fence, in a transaction of its own, creating the row (with a new
+	// lineage) when there is none. It returns the fence as it then stands. ErrFenced when the row holds a higher epoch.
+	Acquire(ctx context.Context, pipeline string, epoch int64) (Fence, error)
+	// Fence reads the pipeline's fence row. ErrNoFence when there is none.
+	Fence(ctx context.Context, pipeline string) (Fence, error)
+	// Publish runs the one transaction of DESIGN §5: lock the fence; require predecessor, epoch and lineage or return
+	// ErrFenced; create or widen tables; load every part into staging made from its columns; compare row counts with
+	// the manifest; delete and insert; move the fence; append the receipt; commit. local returns the path of a local
+	// copy of a part, verified against its hash.
+	Publish(ctx context.Context, p *Publication, local func(ctx context.Context, part Part) (string, error)) error
+	Close() error
+}
+
+// TableReader is a Sink that can give back a published table as of the fence: it primes the state of a table that a new
+// view needs. Batches hold the named columns in order; they are valid only during the call of fn.
+type TableReader interface {
+	ReadTable(ctx context.Context, t WarehouseTable, columns []ingest.Column, fn func(arrow.RecordBatch) error) error
+}
+
+// Querier is a Sink that answers read-only SQL for the console and the CLI. Anything but one SELECT is refused.
+type Querier interface {
+	Query(ctx context.Context, sql string, fn func(arrow.RecordBatch) error) error
+}
+
+// Store keeps the lake: parts, manifests, state snapshots, claim checks. Keys are slash-separated and never reused.
+type Store interface {
+	// Put creates key from a local file. An existing key is an error (errors.Is fs.ErrExist): nothing is overwritten.
+	Put(ctx context.Context, key, path string) error
+	// Get copies key to a new local file. errors.Is fs.ErrNotExist when there is no such key.
+	Get(ctx context.Context, key, path string) error
+	Delete(ctx context.Context, key string) error
+	// List calls fn for every key under prefix, in key order.
+	List(ctx context.Context, prefix string, fn func(key string, bytes int64, modified time.Time) error) error
+}
+
+// Errors that a Sink's caller branches on.
+var (
+	ErrFenced  = errors.New("another owner holds the fence")
+	ErrNoFence = errors.New("the pipeline has no fence row yet")
+)
+
+// RefusedError is an error that stays until a person acts. Hint is the statement or command that helps.
+type RefusedError struct {
+	What string
+	Hint string
+	Err  error
+}
+
+func (e *RefusedError) Error() string {
+	s := e.What
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	if e.Hint != "" {
+		s += "; " + e.Hint
+	}
+	return s
+}
+
+func (e *RefusedError) Unwrap() error { return e.Err }
