@@ -1,0 +1,33 @@
+# tidemill. `make run` shows it at work on two private databases, `make test` runs every test against real servers.
+
+# duckdb_arrow compiles DuckDB's Arrow interface in; every go command here needs it. What the machine has set stays.
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=duckdb_arrow)
+
+# Two packages at a time: each starts servers of its own, and a laptop has to hold them all.
+TEST_FLAGS ?= -race -p 2 -timeout 12m
+
+.PHONY: run build test lint clean
+
+run: build
+	@bin/clinic
+
+build:
+	go build -trimpath -o bin/ ./cmd/...
+
+# A component that can't be had is skipped, loudly: named before the tests and once more after them. With
+# TIDEMILL_REQUIRE=all, as in CI, it fails instead.
+test: bin/clinic
+	@bin/clinic install --soft
+	@status=0; go test $(TEST_FLAGS) ./... || status=$$?; bin/clinic check --missing; exit $$status
+
+.PHONY: bin/clinic
+bin/clinic:
+	@go build -trimpath -o bin/clinic ./cmd/clinic
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt -w:" $$unformatted; exit 1; fi
+	go vet ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; else echo "golangci-lint is not here: only gofmt and go vet were run"; fi
+
+clean:
+	rm -rf bin demo

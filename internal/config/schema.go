@@ -1,0 +1,63 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/invopop/jsonschema"
+)
+
+// Schemas returns the JSON Schemas of a project folder for editors, by file name. kinds holds the configuration value of
+// every kind of source by its type name.
+func Schemas(kinds map[string]any) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for name, s := range map[string]*jsonschema.Schema{
+		"project.schema.json":  reflectSchema(Project{}),
+		"pipeline.schema.json": reflectSchema(Pipeline{}),
+		"source.schema.json":   sourceSchema(kinds),
+	} {
+		s.Title = "tidemill " + name[:len(name)-len(".schema.json")]
+		b, err := json.MarshalIndent(s, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("encoding %s: %w", name, err)
+		}
+		out[name] = append(b, '\n')
+	}
+	return out, nil
+}
+
+// reflectSchema makes the schema of a configuration struct by the same yaml tags that Decode follows.
+func reflectSchema(v any) *jsonschema.Schema {
+	r := jsonschema.Reflector{
+		FieldNameTag:               "yaml",
+		Anonymous:                  true,
+		ExpandedStruct:             true,
+		DoNotReference:             true,
+		RequiredFromJSONSchemaTags: true,
+		Mapper: func(t reflect.Type) *jsonschema.Schema {
+			if t == durationType || t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType) {
+				return &jsonschema.Schema{Type: "string"}
+			}
+			return nil
+		},
+	}
+	return r.ReflectFromType(reflect.Indirect(reflect.ValueOf(v)).Type())
+}
+
+// sourceSchema is one branch per kind: the envelope and the kind's own keys, and no other.
+func sourceSchema(kinds map[string]any) *jsonschema.Schema {
+	all := &jsonschema.Schema{Version: jsonschema.Version}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		s := reflectSchema(kinds[kind])
+		s.Version = ""
+		s.Properties.Set("kind", &jsonschema.Schema{Const: "source"})
+		s.Properties.Set("name", &jsonschema.Schema{Type: "string", Pattern: namePattern.String(), Description: "The source's name"})
+		s.Properties.Set("type", &jsonschema.Schema{Const: kind})
+		s.Required = append(s.Required, "kind", "name", "type")
+		all.OneOf = append(all.OneOf, s)
+	}
+	return all
+}

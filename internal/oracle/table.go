@@ -1,0 +1,105 @@
+package oracle
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Val is one value as canonical text.
+type Val struct {
+	Text string
+	Null bool
+}
+
+var null = Val{Null: true}
+
+// Table is the content of one table: the latest row per key.
+type Table struct {
+	Columns []Column
+	Key     []int // indexes into Columns
+	Rows    map[string][]Val
+}
+
+// Column is a column's name and its PostgreSQL type, for the evaluating engine.
+type Column struct {
+	Name string
+	PG   string
+}
+
+func (t *Table) keyOf(row []Val) string {
+	var b strings.Builder
+	for _, i := range t.Key {
+		fmt.Fprintf(&b, "%d:%s,", len(row[i].Text), row[i].Text)
+	}
+	return b.String()
+}
+
+// widen adapts the stored rows to a new column list, by name: added columns are NULL, dropped ones vanish.
+func (t *Table) widen(cols []Column, key []int) {
+	from := make([]int, len(cols))
+	for i, c := range cols {
+		from[i] = slices.IndexFunc(t.Columns, func(o Column) bool { return o.Name == c.Name })
+	}
+	for k, row := range t.Rows {
+		next := make([]Val, len(cols))
+		for i, f := range from {
+			next[i] = null
+			if f >= 0 {
+				next[i] = row[f]
+			}
+		}
+		t.Rows[k] = next
+	}
+	t.Columns, t.Key = cols, key
+}
+
+// Diff compares two sets of rows over the named columns and describes the first few differences by key only.
+func Diff(name string, cols []string, want, got map[string][]Val) error {
+	var bad []string
+	for k, w := range want {
+		g, ok := got[k]
+		switch {
+		case !ok:
+			bad = append(bad, "missing "+k)
+		case !slices.Equal(w, g):
+			bad = append(bad, "differs "+k+" in "+differing(cols, w, g))
+		}
+	}
+	for k := range got {
+		if _, ok := want[k]; !ok {
+			bad = append(bad, "extra "+k)
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	sort.Strings(bad)
+	n := len(bad)
+	if n > 5 {
+		bad = bad[:5]
+	}
+	return fmt.Errorf("%s: %d of %d rows are wrong: %s", name, n, len(want), strings.Join(bad, "; "))
+}
+
+func differing(cols []string, w, g []Val) string {
+	var out []string
+	for i := range w {
+		if i >= len(g) || w[i] != g[i] {
+			got := Val{Text: "(no column)"}
+			if i < len(g) {
+				got = g[i]
+			}
+			out = append(out, fmt.Sprintf("%s (want %s, got %s)", cols[i], show(w[i]), show(got)))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func show(v Val) string {
+	if v.Null {
+		return "NULL"
+	}
+	return fmt.Sprintf("%q", v.Text)
+}
