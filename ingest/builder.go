@@ -235,6 +235,20 @@ func (c *ColumnBuilder) present() {
 	c.n++
 }
 
+var boolBytes = [2][]byte{{0}, {1}}
+
+// Last is the value appended last, which must not be NULL: its bytes for Text, JSON and Bytes, its little-endian form for
+// fixed-width kinds, one byte 0 or 1 for Bool. It shares the column's buffer: it is valid until the next append.
+func (c *ColumnBuilder) Last() []byte {
+	switch {
+	case c.width > 0:
+		return c.data[len(c.data)-c.width:]
+	case c.width < 0:
+		return boolBytes[c.data[(c.n-1)>>3]>>((c.n-1)&7)&1]
+	}
+	return c.data[binary.LittleEndian.Uint32(c.offsets[4*(c.n-1):]):]
+}
+
 // truncate cuts the column back to n values.
 func (c *ColumnBuilder) truncate(n int) {
 	switch {

@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"time"
+
+	"github.com/tidemill/tidemill/internal/kafka"
 )
 
 // RecordKind is what a record of the log is.
@@ -19,6 +21,8 @@ const (
 	FlagLoad  uint8 = 1 << 0 // batch: rows of a first load, not of the change stream
 	FlagFinal uint8 = 1 << 1 // seal: the last slice of its window
 	FlagClaim uint8 = 1 << 2 // batch: the payload is a Claim as JSON; the batch itself is in the object store
+	// FlagInside: batch: its last row lies inside a group, so Position is that of a later row or of the same event.
+	FlagInside uint8 = 1 << 3
 )
 
 // Header is the fixed part of every record's value. All numbers are big endian on the wire; see codec.go for the layout.
@@ -29,12 +33,12 @@ type Header struct {
 	Window      time.Time // start of the window the rows are stamped with, or that is sealed (UTC)
 	WindowEnd   time.Time
 	Slice       int32
-	Seq         int64     // batch: seq of its first row. Seal and epoch: seq of the last row before it (0: none). Seqs start at 1
+	Seq         int64     // batch: seq of its first row. Seal: seq of the last row before it (0: none). Epoch: 0. Seqs start at 1
 	Rows        int64     // batch: its rows. Seal: rows of this window slice in this partition
 	Ordinal     int64     // batch: stream rows of the whole source before the batch's first row was emitted; seal: before the seal
 	Fingerprint uint64    // batch: Schema.Fingerprint of its rows
 	Commit      time.Time // batch: commit time of the last group in it (microseconds); zero for load batches
-	Position    Position  // batch: after its last row. Seal: where it stands, at a group's end
+	Position    Position  // batch: at the end of its last row's group (but see FlagInside). Seal: where it stands, at a group's end
 }
 
 // Seal is the payload of a seal record.
@@ -59,14 +63,14 @@ type Claim struct {
 // Topics that belong to the project, not to a table. Names are prefixed with the project only on a shared cluster
 // (config log.prefix); the table topics are Topic(source, table).
 const (
-	ClaimsTopic    = "tm.claims"    // one partition, kept: a claim's offset is its epoch
-	PositionsTopic = "tm.positions" // compacted: key "<source>@<epoch>", value Checkpoint as JSON
-	RegistryTopic  = "tm.registry"  // compacted: key "<source>/<version>", value Registry as JSON
-	AssignTopic    = "tm.assign"    // consumer-group membership decides who should try a unit
+	ClaimsTopic    = kafka.ClaimsTopic // tm.claims: one partition, kept: a claim's offset is its epoch
+	PositionsTopic = "tm.positions"    // compacted: key "<source>@<epoch>", value Checkpoint as JSON
+	RegistryTopic  = "tm.registry"     // compacted: key "<source>/<version>", value Registry as JSON
+	AssignTopic    = kafka.AssignTopic // tm.assign: consumer-group membership decides who should try a unit
 )
 
 // Registry lists the topics that a source's windows consist of. A new version takes effect at a slice: every seal
-// carries the version valid for its slice.
+// carries the version valid for its slice. Versions grow and are never written twice: an owner's are epoch*10000 + 1, 2, …
 type Registry struct {
 	Source  string          `json:"source"`
 	Version int64           `json:"version"`
@@ -85,11 +89,15 @@ type RegistryTable struct {
 type Checkpoint struct {
 	Source     string                `json:"source"`
 	Epoch      int64                 `json:"epoch"`
+	Number     int64                 `json:"number"` // grows with every checkpoint of an owner: of one epoch's, the highest counts
 	Position   Position              `json:"position"`
 	Ordinal    int64                 `json:"ordinal"`     // stream rows emitted up to Position
 	Window     time.Time             `json:"window"`      // open window
 	Slice      int32                 `json:"slice"`       // open slice
 	Stamp      time.Time             `json:"stamp"`       // previous stamp (monotone)
+	AsOf       time.Time             `json:"as_of"`       // commit time of the last group
+	Late       int64                 `json:"late"`        // late groups of the open slice so far
+	MaxLate    time.Duration         `json:"max_late"`    // the latest of them
 	Registry   int64                 `json:"registry"`    // current registry version
 	Partitions map[string][]PartMark `json:"partitions"`  // by topic, then partition
 	Loads      map[string]Load       `json:"loads"`       // by table name
@@ -103,4 +111,5 @@ type PartMark struct {
 	Offset int64 `json:"offset"` // next offset to read: everything below is covered by the checkpoint
 	Seq    int64 `json:"seq"`    // seq of the last row below Offset
 	Rows   int64 `json:"rows"`   // rows of the open window slice in this partition below Offset
+	Epoch  int64 `json:"epoch"`  // highest epoch marker below Offset
 }

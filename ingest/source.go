@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -15,6 +16,12 @@ type Position string
 // The owner calls Prepare, then Run, once each, from one goroutine. Run streams until ctx ends and then returns nil; any
 // other return is an error that says what the operator must do. Run owns every goroutine it starts. A Source never
 // appends to the log itself: all it emits goes through the Emitter, in the order of its change log.
+//
+// What was emitted of an open group cannot be taken back, so a source does not reconnect by itself: it returns, and the
+// owner starts again from the checkpoint, as a new epoch. Retryable tells whether that may help without anybody's doing.
+//
+// The emitted stream is a function of the log: from one position the same rows follow in the same order each time. Only
+// Idle, Load and Tick come as they come.
 type Source interface {
 	// Prepare connects, refuses a server that cannot be replicated (naming the setting and the statement that mends
 	// it) and returns the captured tables. It changes nothing on the server.
@@ -24,10 +31,12 @@ type Source interface {
 	Run(ctx context.Context, resume Resume, out Emitter) error
 }
 
-// Resume is what a source needs to go on: a position at the end of a group and how far each first load has come.
+// Resume is what a source needs to go on: a position at the end of a group, how far each first load has come, and which
+// tables were parked at the position and why. A source emits nothing of a table that was parked.
 type Resume struct {
 	Position Position
 	Loads    map[TableName]Load
+	Parked   map[TableName]string
 }
 
 // Load is the state of a table's first load, checkpointed with the position.
@@ -79,6 +88,13 @@ type Emitter interface {
 	// Park stops a table and only it: its rows are no longer emitted, its seals go on and say why. reason is for the
 	// operator and holds no row value.
 	Park(ctx context.Context, t TableName, reason string) error
+}
+
+// Retryable reports whether an error from Prepare or Run is one that passes by itself: a broken connection, a restarting
+// server. An error says so by a method Retryable() bool; all others need a person.
+func Retryable(err error) bool {
+	var r interface{ Retryable() bool }
+	return errors.As(err, &r) && r.Retryable()
 }
 
 // TableID is a small number for a declared table with its current schema.

@@ -28,17 +28,32 @@ type SourceCut struct {
 	Window   time.Time            `json:"window"` // last sealed slice in the prefix
 	Slice    int                  `json:"slice"`
 	Final    bool                 `json:"final"`
+	End      time.Time            `json:"end"`   // end of that window
 	Epoch    int64                `json:"epoch"` // highest epoch marker seen
 	Registry int64                `json:"registry"`
 	AsOf     time.Time            `json:"as_of"` // commit time of the last group in the prefix
 	Topics   map[string][]PartCut `json:"topics"`
+	// Held names the topics whose table is not in the publishes yet, or not any more. Their Topics entry is where the
+	// rows begin that their next base will need, not the end of the prefix.
+	Held map[string]Hold `json:"held,omitempty"`
+	// Outputs names the warehouse tables that have their base, with a fingerprint of how they are made: replicas with
+	// the source of their table, views with the source of their anchor. A table that is not here, or is made otherwise
+	// now, gets a new base.
+	Outputs map[string]string `json:"outputs,omitempty"`
+}
+
+// Hold says why a table stands still while its pipeline goes on. It ends, with a new base, at the first final step whose
+// seal has more completed loads than Loads and is not parked.
+type Hold struct {
+	Parked string `json:"parked,omitempty"` // why; empty while the table is being loaded
+	Loads  int    `json:"loads"`
 }
 
 // PartCut is the end of the prefix in one partition.
 type PartCut struct {
 	Offset int64 `json:"offset"` // next offset to read
 	Seq    int64 `json:"seq"`    // seq of the last row in the prefix
-	Epoch  int64 `json:"epoch"`  // highest epoch marker below Offset
+	Epoch  int64 `json:"epoch"`  // highest epoch seen below Offset, -1 when none
 }
 
 // Fence is the one row per pipeline in the warehouse that says which step is committed, by which owner, with which cut.
@@ -147,7 +162,8 @@ type Querier interface {
 
 // Store keeps the lake: parts, manifests, state snapshots, claim checks. Keys are slash-separated and never reused.
 type Store interface {
-	// Put creates key from a local file. An existing key is an error (errors.Is fs.ErrExist): nothing is overwritten.
+	// Put creates key from a local file. A key that holds other content is an error (errors.Is fs.ErrExist): nothing is
+	// overwritten. A key that holds the same content is no error: the reply to an earlier Put was lost.
 	Put(ctx context.Context, key, path string) error
 	// Get copies key to a new local file. errors.Is fs.ErrNotExist when there is no such key.
 	Get(ctx context.Context, key, path string) error
@@ -181,3 +197,6 @@ func (e *RefusedError) Error() string {
 }
 
 func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Retryable is false: trying again cannot help.
+func (e *RefusedError) Retryable() bool { return false }

@@ -10,13 +10,15 @@ import (
 	"strings"
 )
 
-// Load reads the project folder dir. env looks up environment variables. The error is Problems.
+// Load reads the project folder dir. env looks up environment variables. The error is Problems; the project is then what
+// could be read, for checks that go further and for finding the daemon that runs on.
 func Load(dir string, env func(string) (string, bool)) (*Project, error) {
 	l := loader{dir: dir, expand: &expander{dir: dir, env: env}}
 	p := Default()
 	p.Dir, p.expand = dir, l.expand
 	if _, err := os.Stat(filepath.Join(dir, ProjectFile)); errors.Is(err, fs.ErrNotExist) {
-		return nil, Problems{{File: ProjectFile, Message: "there is no " + ProjectFile +
+		p.Data = l.resolve(p.Data)
+		return &p, Problems{{File: ProjectFile, Message: "there is no " + ProjectFile +
 			" in this folder: it is not a project (name another folder with --config, or make one with: tidemill new project)"}}
 	}
 	l.project(&p)
@@ -31,10 +33,7 @@ func Load(dir string, env func(string) (string, bool)) (*Project, error) {
 		}
 	}
 	l.references(&p)
-	if err := l.problems.err(); err != nil {
-		return nil, err
-	}
-	return &p, nil
+	return &p, l.problems.Err()
 }
 
 type loader struct {
@@ -208,13 +207,4 @@ func (l *loader) nearbyFile(name string) string {
 	}
 	slices.Sort(names)
 	return DidYouMean(path.Base(name), names)
-}
-
-// DataDir is the daemon's folder by the project file alone, for finding a daemon while other files are broken.
-func DataDir(dir string, env func(string) (string, bool)) (string, error) {
-	l := loader{dir: dir, expand: &expander{dir: dir, env: env}}
-	p := Default()
-	p.expand = l.expand
-	l.project(&p)
-	return p.Data, l.problems.err()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -36,7 +37,7 @@ func (n Node) Decode(dst any) error {
 	if c, ok := dst.(Validator); ok {
 		c.Validate(func(path, message string) { d.report(path, message) })
 	}
-	return d.problems.err()
+	return d.problems.Err()
 }
 
 // Problem is a problem at a path of the node, for checks that need more than the node's own content.
@@ -96,4 +97,13 @@ func keysOf(m map[string]reflect.Value) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// Text is the file's content with its references resolved as they are now: two equal texts configure the same.
+func (n Node) Text() string {
+	if n.file == nil {
+		return ""
+	}
+	text, _, _ := n.file.expand.expand(strings.Join(n.file.lines, "\n")) // what cannot be resolved stays empty in both
+	return text
 }

@@ -49,8 +49,13 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// err is p as an error, nil when there is no problem.
-func (p Problems) err() error {
+// In reports whether a file has a problem.
+func (p Problems) In(file string) bool {
+	return slices.ContainsFunc(p, func(x Problem) bool { return x.File == file })
+}
+
+// Err is p as an error, in the order of files and lines and each once; nil when there is no problem.
+func (p Problems) Err() error {
 	if len(p) == 0 {
 		return nil
 	}

@@ -124,12 +124,14 @@ func (c *Conn) Query(ctx context.Context, sql string, fn func(arrow.RecordBatch)
 // Pages reads a whole table that no row was ever deleted from, pageRows rows in memory at a time. With Options.Ordered
 // the rows come in the order they were inserted. table and columns are SQL: quoted by the caller.
 func (c *Conn) Pages(ctx context.Context, table, columns string, pageRows int64, fn func(arrow.RecordBatch) error) error {
-	total, err := Scalar[int64](ctx, c, "SELECT count(*) FROM "+table)
+	row, err := c.Row(ctx, "SELECT count(*), coalesce(min(rowid), 0) FROM "+table)
 	if err != nil {
 		return err
 	}
-	for lo := int64(0); lo < total; lo += pageRows {
-		seen := int64(0)
+	// Rows of a transaction that has not committed are numbered from a number of their own.
+	total, first := row[0].(int64), row[1].(int64)
+	for at := int64(0); at < total; at += pageRows {
+		lo, seen := first+at, int64(0)
 		err := c.Query(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE rowid >= %d AND rowid < %d", columns, table, lo, lo+pageRows),
 			func(b arrow.RecordBatch) error {
 				seen += b.NumRows()
@@ -138,7 +140,7 @@ func (c *Conn) Pages(ctx context.Context, table, columns string, pageRows int64,
 		if err != nil {
 			return err
 		}
-		if want := min(pageRows, total-lo); seen != want {
+		if want := min(pageRows, total-at); seen != want {
 			return fmt.Errorf("paging %s: rows %d to %d hold %d rows, want %d", table, lo, lo+pageRows, seen, want)
 		}
 	}
@@ -157,7 +159,8 @@ func (c *Conn) Tx(ctx context.Context, fn func() error) error {
 		}
 		return err
 	}
-	if _, err := c.Exec(ctx, "COMMIT"); err != nil {
+	// A commit is short, and one that is given up halfway would leave the transaction open.
+	if _, err := c.Exec(context.WithoutCancel(ctx), "COMMIT"); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	return nil

@@ -130,26 +130,39 @@ func TestLoadFails(t *testing.T) {
 	}
 }
 
+// TestPages reads in order, after a commit and inside the transaction that made the table.
 func TestPages(t *testing.T) {
 	ctx := t.Context()
 	c := open(t, duck.Options{Threads: 2, Ordered: true})
-	if _, err := c.Exec(ctx, "CREATE TEMP TABLE s AS SELECT hash(i) AS h, i FROM range(300_000) r(i) ORDER BY h"); err != nil {
-		t.Fatal(err)
-	}
-	var last uint64
-	var rows int64
-	err := c.Pages(ctx, "s", "h", 70_000, func(b arrow.RecordBatch) error {
-		for _, v := range b.Column(0).(*array.Uint64).Uint64Values() {
-			if v < last {
-				return errors.New("order lost")
+	read := func() error {
+		var last uint64
+		var rows int64
+		err := c.Pages(ctx, "s", "h", 70_000, func(b arrow.RecordBatch) error {
+			for _, v := range b.Column(0).(*array.Uint64).Uint64Values() {
+				if v < last {
+					return errors.New("order lost")
+				}
+				last = v
+				rows++
 			}
-			last = v
-			rows++
+			return nil
+		})
+		if err == nil && rows != 300_000 {
+			err = fmt.Errorf("%d rows", rows)
 		}
-		return nil
+		return err
+	}
+	err := c.Tx(ctx, func() error {
+		if _, err := c.Exec(ctx, "CREATE TEMP TABLE s AS SELECT hash(i) AS h, i FROM range(300_000) r(i) ORDER BY h"); err != nil {
+			return err
+		}
+		return read()
 	})
-	if err != nil || rows != 300_000 {
-		t.Fatalf("%d rows, %v", rows, err)
+	if err != nil {
+		t.Fatalf("in the transaction: %v", err)
+	}
+	if err := read(); err != nil {
+		t.Fatalf("after it: %v", err)
 	}
 }
 

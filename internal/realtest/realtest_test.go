@@ -3,6 +3,7 @@ package realtest
 import (
 	"encoding/hex"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,18 +18,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(Wrap(m)) }
 func TestSourcesHaveTheBinlogWeAskFor(t *testing.T) {
 	t.Parallel()
 	for name, query := range map[string]string{
-		"mariadb": "select concat_ws(' ', @@binlog_format, @@binlog_row_image, @@binlog_row_metadata, if(@@gtid_strict_mode, 1, 0), @@gtid_binlog_pos = '')",
-		"mysql":   "select concat_ws(' ', @@binlog_format, @@binlog_row_image, @@binlog_row_metadata, @@gtid_mode = 'ON', @@gtid_executed = '')",
+		"mariadb": "select concat_ws(' ', @@binlog_format, @@binlog_row_image, @@binlog_row_metadata, if(@@gtid_strict_mode, 1, 0), @@gtid_binlog_pos = ''), @@tmpdir",
+		"mysql":   "select concat_ws(' ', @@binlog_format, @@binlog_row_image, @@binlog_row_metadata, @@gtid_mode = 'ON', @@gtid_executed = ''), @@tmpdir",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := MariaDB
+			start := MariaDB
 			if name == "mysql" {
-				s = MySQL
+				start = MySQL
 			}
-			var got string
-			if err := Open(t, s(t), "").QueryRowContext(t.Context(), query).Scan(&got); err != nil {
+			s := start(t)
+			var got, temporary string
+			if err := Open(t, s, "").QueryRowContext(t.Context(), query).Scan(&got, &temporary); err != nil {
 				t.Fatal(err)
+			}
+			if temporary != filepath.Join(s.Dir, "tmp") {
+				t.Errorf("temporary files lie in %s, where servers delete each other's", temporary)
 			}
 			// The last 1: a new server has an empty history, so a test's positions start at the test.
 			if got != "ROW FULL FULL 1 1" {

@@ -55,6 +55,22 @@ func ComponentByName(name string) (Component, error) {
 	return Component{}, fmt.Errorf("no component is called %q; there are: %s", name, strings.Join(names, ", "))
 }
 
+// ComponentsByName finds components, or returns all when none is named.
+func ComponentsByName(names ...string) ([]Component, error) {
+	if len(names) == 0 {
+		return Components(), nil
+	}
+	var wanted []Component
+	for _, name := range names {
+		c, err := ComponentByName(name)
+		if err != nil {
+			return nil, err
+		}
+		wanted = append(wanted, c)
+	}
+	return wanted, nil
+}
+
 // fetchCommand is what brings a component into the cache folder.
 func fetchCommand(name string) string { return "go run ./cmd/clinic install " + name }
 

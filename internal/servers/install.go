@@ -21,7 +21,7 @@ var scripts embed.FS
 // apt. What is there already is left alone. Progress goes to out. The error joins one line per component that
 // could not be had; the others are installed all the same.
 func Install(ctx context.Context, out io.Writer, names ...string) error {
-	wanted, err := choose(names)
+	wanted, err := ComponentsByName(names...)
 	if err != nil {
 		return err
 	}
@@ -46,21 +46,6 @@ func Install(ctx context.Context, out io.Writer, names ...string) error {
 	return errors.Join(failed...)
 }
 
-func choose(names []string) ([]Component, error) {
-	if len(names) == 0 {
-		return Components(), nil
-	}
-	var wanted []Component
-	for _, name := range names {
-		c, err := ComponentByName(name)
-		if err != nil {
-			return nil, err
-		}
-		wanted = append(wanted, c)
-	}
-	return wanted, nil
-}
-
 // install runs the component's script and checks its result rather than trusting its exit code.
 func (c Component) install(ctx context.Context, out io.Writer) error {
 	prelude, err := scripts.ReadFile("install/lib.sh")
@@ -75,7 +60,7 @@ func (c Component) install(ctx context.Context, out io.Writer) error {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-eu", "-s")
 	cmd.Stdin = io.MultiReader(bytes.NewReader(prelude), bytes.NewReader(script))
 	cmd.Stdout, cmd.Stderr = out, io.MultiWriter(out, &said)
-	cmd.Env = append(os.Environ(), "CACHE="+Cache(), "BRING="+c.Bring)
+	cmd.Env = append(os.Environ(), "CACHE="+Cache())
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("bringing %s: %w", c.Title, context.Cause(ctx))

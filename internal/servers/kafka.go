@@ -57,7 +57,7 @@ func newBroker(o Options, n node) *Server {
 	s := newServer(flavour{
 		component: kafkaComponent(),
 		prepare:   func(ctx context.Context, s *Server) error { return prepareKafka(ctx, s, n) },
-		command:   func(s *Server) (*exec.Cmd, error) { return java(n.heap, "kafka.Kafka", s.properties()), nil },
+		command:   func(s *Server) (*exec.Cmd, error) { return s.java(n.heap, "kafka.Kafka", s.properties()), nil },
 		ready:     func(ctx context.Context, s *Server) error { return kafkaReady(ctx, s, n.id) },
 		dsn:       func(s *Server, _ string) string { return s.Addr() },
 		stop:      syscall.SIGTERM,
@@ -133,9 +133,10 @@ func (c *Cluster) voters() string {
 }
 
 // java runs a main class of Kafka. The wildcard in the class path is java's own, not the shell's.
-func java(heap, class string, args ...string) *exec.Cmd {
+func (s *Server) java(heap, class string, args ...string) *exec.Cmd {
 	dir := filepath.Join(Cache(), "kafka")
 	line := []string{heap, "-XX:+UseSerialGC", "-Dlog4j2.configurationFile=" + filepath.Join(dir, "log4j2.xml"),
+		"-Djava.io.tmpdir=" + s.temporary(), // Java does not look at TMPDIR
 		"-cp", filepath.Join(dir, "lib") + "/*", class}
 	return exec.Command("java", append(line, args...)...)
 }
@@ -176,7 +177,7 @@ func prepareKafka(ctx context.Context, s *Server, n node) error {
 		if err := os.WriteFile(s.properties(), []byte(settings(dir)), 0o644); err != nil {
 			return err
 		}
-		return run(ctx, "", java(n.heap, "kafka.tools.StorageTool", "format", "-t", kafkaClusterID, "-c", s.properties()))
+		return s.run(ctx, s.java(n.heap, "kafka.tools.StorageTool", "format", "-t", kafkaClusterID, "-c", s.properties()))
 	})
 	if err != nil {
 		return err

@@ -33,9 +33,9 @@ func NewMariaDB(o Options) *Server {
 func mariadbComponent() Component {
 	return Component{
 		Name: "mariadb", Title: "MariaDB",
-		Bring: "sudo apt-get install -y mariadb-server-core",
+		Bring: "sudo apt-get install -y mariadb-server-core mariadb-client-core",
 		check: func() error {
-			if err := findAll("mariadbd", "mariadb-install-db"); err != nil {
+			if err := findAll("mariadbd", "mariadb-install-db", "my_print_defaults"); err != nil {
 				return err
 			}
 			return accountThere("mysql")
@@ -77,7 +77,7 @@ func prepareMariaDB(ctx context.Context, s *Server) error {
 			return err
 		}
 		// Without the defaults file: settings meant for the running server (a broken one in a test) have no say here.
-		return run(ctx, s.kind.account, exec.Command(program, "--no-defaults", "--datadir="+dir,
+		return s.run(ctx, exec.Command(program, "--no-defaults", "--datadir="+dir,
 			"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"))
 	})
 }

@@ -82,7 +82,7 @@ func prepareMySQL(ctx context.Context, s *Server) error {
 		if err != nil {
 			return err
 		}
-		return run(ctx, s.kind.account, cmd)
+		return s.run(ctx, cmd)
 	})
 }
 

@@ -106,6 +106,7 @@ func awaitDeath(t *testing.T, pid int) {
 		}
 		select {
 		case <-deadline:
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 			t.Fatalf("process %d outlived its parent", pid)
 		case <-ticker.C:
 		}

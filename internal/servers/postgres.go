@@ -75,7 +75,7 @@ func preparePostgres(ctx context.Context, s *Server) error {
 		if err := giveTo(s.kind.account, secret); err != nil {
 			return err
 		}
-		return run(ctx, s.kind.account, exec.Command(filepath.Join(bin, "initdb"), "-D", dir, "-U", s.User,
+		return s.run(ctx, exec.Command(filepath.Join(bin, "initdb"), "-D", dir, "-U", s.User,
 			"--auth=scram-sha-256", "--pwfile="+secret, "--encoding=UTF8", "--locale=C.UTF-8"))
 	})
 }

@@ -84,7 +84,7 @@ func (p *Process) Stop(ctx context.Context, polite syscall.Signal, patience time
 	select {
 	case <-p.done:
 		// PostgreSQL's helpers outlive their parent by a moment and hold its shared memory; a restart would trip over it.
-		return awaitGone(ctx, helpers)
+		return awaitGone(helpers)
 	case <-timer.C:
 		p.Kill()
 		return fmt.Errorf("process %d did not leave within %s and was killed", p.pid, patience)
@@ -105,9 +105,7 @@ func (p *Process) Kill() {
 	for _, pid := range helpers {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // usually gone already: they notice their parent's death
 	}
-	limit, cancel := context.WithTimeout(context.Background(), stopLimit) // detached: a kill is never abandoned half-way
-	defer cancel()
-	_ = awaitGone(limit, helpers)
+	_ = awaitGone(helpers)
 }
 
 // signal is safe against a reused pid: until done is closed the process is ours to reap, so the number is taken.
@@ -117,8 +115,10 @@ func (p *Process) signal(sig syscall.Signal) {
 	}
 }
 
-// awaitGone waits until none of the processes exists.
-func awaitGone(ctx context.Context, pids []int) error {
+// awaitGone waits until none of the processes exists. It takes no context: a stop is never abandoned half-way.
+func awaitGone(pids []int) error {
+	limit := time.NewTimer(stopLimit)
+	defer limit.Stop()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -132,20 +132,21 @@ func awaitGone(ctx context.Context, pids []int) error {
 			return nil
 		}
 		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%d helper processes are still there: %w", left, context.Cause(ctx))
+		case <-limit.C:
+			return fmt.Errorf("%d helper processes are still there after %s", left, stopLimit)
 		case <-ticker.C:
 		}
 	}
 }
 
 // run executes a short-lived helper (initdb, mariadb-install-db) under the server's account; its output is the error.
-func run(ctx context.Context, account string, cmd *exec.Cmd) error {
-	credential, err := accountFor(account)
+func (s *Server) run(ctx context.Context, cmd *exec.Cmd) error {
+	credential, err := accountFor(s.kind.account)
 	if err != nil {
 		return err
 	}
-	out, err := os.CreateTemp("", "tm-out-")
+	s.keepTemporary(cmd)
+	out, err := os.CreateTemp(s.temporary(), "out-")
 	if err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func run(ctx context.Context, account string, cmd *exec.Cmd) error {
 	}
 	var exit *exec.ExitError
 	if errors.As(p.err, &exit) {
-		return fmt.Errorf("running %s: %w\n%s", cmd.Path, p.err, lastLines(tail(out.Name(), 0), 8))
+		return fmt.Errorf("running %s: %w\n%s", cmd.Path, p.err, lastLines(tail(out.Name(), 0), 40))
 	}
 	return p.err
 }

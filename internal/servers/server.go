@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -80,7 +81,8 @@ func (s *Server) DSN(database string) string { return s.kind.dsn(s, database) }
 // Log is the path of the file that holds everything the server printed, over all its starts.
 func (s *Server) Log() string { return filepath.Join(s.Dir, "server.log") }
 
-func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
+func (s *Server) data() string      { return filepath.Join(s.Dir, "data") }
+func (s *Server) temporary() string { return filepath.Join(s.Dir, "tmp") }
 
 // Start fills the data folder if it is new, starts the process and waits until it answers a query.
 func (s *Server) Start(ctx context.Context) error {
@@ -129,7 +131,7 @@ func (s *Server) choosePorts(fixed bool) error {
 		}
 		s.Port = port
 	} else if fixed && !PortFree(s.Port) {
-		return fmt.Errorf("port %d on %s is in use by another program: stop that program or choose another port", s.Port, Loopback)
+		return fmt.Errorf("%w: %d on %s; stop that program or choose another port", ErrPortInUse, s.Port, Loopback)
 	}
 	for len(s.extra) < need {
 		port, err := FreePort()
@@ -171,15 +173,23 @@ func (s *Server) spawn(cmd *exec.Cmd) error {
 	}
 	defer out.Close() // the process holds its own copy
 	cmd.Stdout, cmd.Stderr = out, out
-	if cmd.Dir == "" {
-		cmd.Dir = s.Dir
-	}
+	cmd.Dir = s.Dir
+	s.keepTemporary(cmd)
 	account, err := accountFor(s.kind.account)
 	if err != nil {
 		return err
 	}
 	s.process, err = Spawn(cmd, account)
 	return err
+}
+
+// keepTemporary gives a program a folder of its own for temporary files. In a shared one MariaDB servers that start at
+// the same time delete each other's temporary tables, and what Kafka unpacks there outlives a kill.
+func (s *Server) keepTemporary(cmd *exec.Cmd) {
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, "TMPDIR="+s.temporary())
 }
 
 // awaitReady asks until the server answers, the process ends or the time is up.
@@ -193,7 +203,10 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-s.process.done:
-			return fmt.Errorf("the process ended before it answered (%v)", s.process.err)
+			if s.process.err != nil {
+				return fmt.Errorf("the process ended before it answered: %w", s.process.err)
+			}
+			return errors.New("the process ended before it answered, with exit code 0")
 		case <-ctx.Done():
 			return fmt.Errorf("no answer on %s: %w (last: %w)", s.Addr(), context.Cause(ctx), err)
 		case <-ticker.C:
@@ -285,7 +298,14 @@ func (s *Server) makeDir() error {
 		return err
 	}
 	s.Dir = dir
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+	// What lies above must let the server's account through; the folder itself is nobody else's business.
+	if err := os.MkdirAll(filepath.Dir(s.Dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(s.Dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := os.Mkdir(s.temporary(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return giveTo(s.kind.account, s.Dir)
@@ -297,6 +317,10 @@ func portTaken(log string) bool {
 	return strings.Contains(strings.ToLower(log), "address already in use")
 }
 
+// ErrPortInUse says that the port the caller fixed is not free.
+var ErrPortInUse = errors.New("the port is in use by another program")
+
+// errPortTaken is a lost race for a port that we chose; another is tried.
 var errPortTaken = errors.New("another program took the port first")
 
 // LogTail is the last n lines of the log.

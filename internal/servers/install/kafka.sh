@@ -16,6 +16,6 @@ cat > "$K/log4j2.xml" <<'LOG'
 <Loggers><Root level="INFO"><AppenderRef ref="out"/></Root></Loggers></Configuration>
 LOG
 (cd "$K" && mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=lib >&2) ||
-  die "Maven could not bring Kafka $KAFKA; try again: $BRING"
+  die "Maven could not bring Kafka $KAFKA"
 rm -rf "$CACHE/kafka"
 mv "$K" "$CACHE/kafka"   # last step: a half-made tree is never taken for a whole one

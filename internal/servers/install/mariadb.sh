@@ -1,3 +1,3 @@
-# The core package holds the server without a service: nothing starts, nothing listens on 3306.
-apt_install mariadb-server-core
+# The core packages hold the server without a service, and the tools its first start needs: nothing starts, nothing listens on 3306.
+apt_install mariadb-server-core mariadb-client-core
 system_user mysql

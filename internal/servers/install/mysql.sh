@@ -33,8 +33,8 @@ Acquire::Languages "none"; APT::Sandbox::User "root"; APT::Install-Recommends "f
 CONF
 (
   APT_CONFIG=$D/apt.conf; export APT_CONFIG
-  apt-get -qq update >&2 || die "reading the Debian sid index at the machine's own archive did not work; try again: $BRING"
-  apt-get -qq -y -d install mysql-server-core mysql-client-core libc6 >&2 || die "downloading MySQL from Debian sid did not work; try again: $BRING"
+  apt-get -qq update >&2 || die "reading the Debian sid index at the machine's own archive did not work"
+  apt-get -qq -y -d install mysql-server-core mysql-client-core libc6 >&2 || die "downloading MySQL from Debian sid did not work"
 )
 for deb in "$D"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$D/root"; done
 rm -rf "$D/cache" "$D/lists"

@@ -3,4 +3,4 @@ have go || die "needs Go to build versitygw; see https://go.dev/dl"
 mkdir -p "$CACHE/bin"
 cd "$CACHE"   # outside any module, so our build flags and our go.mod have no say
 GOBIN=$CACHE/bin GOFLAGS= go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 >&2 ||
-  die "building versitygw did not work; try again: $BRING"
+  die "building versitygw did not work"

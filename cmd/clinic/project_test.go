@@ -1,0 +1,28 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/tidemill/tidemill/internal/config"
+)
+
+// TestTheDemoProjectIsValid: the first project a newcomer sees must not be the one with a mistake in it.
+func TestTheDemoProjectIsValid(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "demo")
+	if _, err := openProject(folder); err != nil {
+		t.Fatal(err)
+	}
+	environment := map[string]string{"CONSULT_PASSWORD": consultPassword, "PHARMACY_PASSWORD": pharmacyPassword}
+	p, err := config.Load(folder, func(name string) (string, bool) { v, ok := environment[name]; return v, ok })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Sources) != 2 || len(p.Pipelines) != 1 || len(p.Pipelines[0].Tables) != 3 {
+		t.Errorf("%d sources, %d pipelines", len(p.Sources), len(p.Pipelines))
+	}
+	if missing := p.Missing(); len(missing) > 0 {
+		t.Errorf("references without a value: %v", missing)
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"golang.org/x/term"
+)
+
+// screen redraws a block of lines in place at the end of a terminal. Other text goes through Write and lands above it.
+// On anything but a terminal it is not live and only passes text on.
+type screen struct {
+	live bool
+	mu   sync.Mutex
+	out  io.Writer
+	last []string
+}
+
+func newScreen(out io.Writer) *screen { return &screen{live: isTerminal(out), out: out} }
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// width is the terminal's width; 0 where there is none, which cuts nothing.
+func width(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return columns
+		}
+	}
+	return 0
+}
+
+// draw replaces the block.
+func (s *screen) draw(lines []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b bytes.Buffer
+	s.erase(&b)
+	b.WriteString(strings.Join(lines, "\n") + "\n")
+	s.last = lines
+	_, err := s.out.Write(b.Bytes())
+	return err
+}
+
+// erase moves to the block's first line and clears from there.
+func (s *screen) erase(b *bytes.Buffer) {
+	if len(s.last) > 0 {
+		fmt.Fprintf(b, "\x1b[%dA\r\x1b[J", len(s.last))
+	}
+}
+
+// Write puts text above the block.
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.live {
+		return s.out.Write(p)
+	}
+	var b bytes.Buffer
+	s.erase(&b)
+	b.Write(p)
+	if len(s.last) > 0 {
+		b.WriteString(strings.Join(s.last, "\n") + "\n")
+	}
+	if _, err := s.out.Write(b.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

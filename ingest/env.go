@@ -1,0 +1,116 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidemill/tidemill/internal/kafka"
+)
+
+// env is what the Writer asks of the log. Topic names are plain.
+type env struct {
+	// claim takes the unit and returns the epoch, owner is the epoch of its newest claim; superseded blocks until
+	// somebody else has taken it, or ctx ends.
+	claim      func(ctx context.Context, unit, owner string) (int64, error)
+	owner      func(ctx context.Context, unit string) (int64, error)
+	superseded func(ctx context.Context, unit string, epoch int64) error
+	ensure     func(ctx context.Context, topics ...kafka.Topic) error
+	bounds     func(ctx context.Context, topics ...string) (map[string][]kafka.Bounds, error)
+	// read calls fn for the records of the ranges, in order within each.
+	read func(ctx context.Context, ranges []kafka.Range, fn func(i int, offset int64, value []byte) error) error
+	// keyed reads a whole small topic.
+	keyed func(ctx context.Context, topic string) ([]keyed, error)
+	// append appends a record and calls done, from any goroutine, with its offset once it is durable. Records of one
+	// partition are appended in the order of the calls; after one has failed none of the partition follows.
+	append func(ctx context.Context, e entry, done func(offset int64, err error))
+	close  func()
+}
+
+// entry is a record to be appended.
+type entry struct {
+	topic     string
+	partition int
+	key       []byte
+	value     []byte
+	headers   []kgo.RecordHeader
+}
+
+// keyed is a record of a keyed topic.
+type keyed struct {
+	offset int64
+	key    string
+	value  []byte // nil: deleted
+}
+
+// appendAll appends records of any topics and waits until all are durable; it returns their offsets.
+func (e *env) appendAll(ctx context.Context, entries ...entry) ([]int64, error) {
+	type result struct {
+		i      int
+		offset int64
+		err    error
+	}
+	results := make(chan result, len(entries))
+	for i, x := range entries {
+		e.append(ctx, x, func(offset int64, err error) { results <- result{i, offset, err} })
+	}
+	offsets := make([]int64, len(entries))
+	var errs error
+	for range entries {
+		r := <-results
+		offsets[r.i] = r.offset
+		if r.err != nil && errs == nil {
+			errs = fmt.Errorf("appending to topic %s: %w", entries[r.i].topic, r.err)
+		}
+	}
+	return offsets, errs
+}
+
+// kafkaEnv is the log on a Kafka cluster.
+func kafkaEnv(cfg kafka.Config, maxBuffered int) (env, error) {
+	cl, err := kafka.New(cfg,
+		kgo.MaxBufferedBytes(maxBuffered),
+		kgo.MaxBufferedRecords(1<<20), // bytes are the limit
+		kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(1), kgo.Lz4Compression(), kgo.NoCompression()),
+	)
+	if err != nil {
+		return env{}, err
+	}
+	return env{
+		claim: func(ctx context.Context, unit, owner string) (int64, error) { return kafka.Claim(ctx, cl, unit, owner) },
+		owner: func(ctx context.Context, unit string) (int64, error) {
+			claims, err := kafka.LatestClaims(ctx, cfg)
+			return claims[unit].Epoch, err
+		},
+		superseded: func(ctx context.Context, unit string, epoch int64) error {
+			return kafka.WatchClaim(ctx, cfg, unit, epoch)
+		},
+		ensure: func(ctx context.Context, topics ...kafka.Topic) error { return kafka.EnsureTopics(ctx, cl, topics...) },
+		bounds: func(ctx context.Context, topics ...string) (map[string][]kafka.Bounds, error) {
+			return kafka.Offsets(ctx, cl, topics...)
+		},
+		read: func(ctx context.Context, ranges []kafka.Range, fn func(i int, offset int64, value []byte) error) error {
+			return kafka.Read(ctx, cfg, ranges, func(i int, r *kgo.Record) error { return fn(i, r.Offset, r.Value) })
+		},
+		keyed: func(ctx context.Context, topic string) ([]keyed, error) {
+			records, err := kafka.ReadAll(ctx, cfg, topic)
+			out := make([]keyed, len(records))
+			for i, r := range records {
+				out[i] = keyed{r.Offset, string(r.Key), r.Value}
+			}
+			return out, err
+		},
+		append: func(ctx context.Context, e entry, done func(int64, error)) {
+			r := &kgo.Record{Topic: cl.Name(e.topic), Partition: int32(e.partition), Key: e.key, Value: e.value, Headers: e.headers}
+			cl.Produce(ctx, r, func(r *kgo.Record, err error) {
+				if errors.Is(err, kgo.ErrClientClosed) {
+					err = errors.Join(err, context.Canceled)
+				}
+				done(r.Offset, err)
+			})
+		},
+		close: cl.Close,
+	}, nil
+}

@@ -1,0 +1,241 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// history is what a simulated server committed: the truth that the log is compared with.
+type history struct {
+	start  time.Time
+	end    time.Time // when everything can be sealed
+	groups []simGroup
+	tables []Schema           // at the start
+	loads  map[string][]int64 // ids of the rows of first loads, by table
+	window time.Duration
+	// reached is the highest group that any owner has emitted: a first load is read behind it.
+	reached atomic.Int64
+}
+
+type simGroup struct {
+	commit time.Time
+	events []simEvent
+}
+
+// simEvent is rows of one table, as one source event.
+type simEvent struct {
+	schema *Schema
+	rows   []int64 // ids; the key, and so the partition, is the id
+}
+
+func simSchema(table string, columns int) *Schema {
+	s := &Schema{Table: TableName{"db", table}, Key: []string{"id"}, Columns: []Column{{Name: "id", Type: Type{Kind: Int64}}}}
+	for i := range columns {
+		s.Columns = append(s.Columns, Column{Name: fmt.Sprintf("c%d", i), Type: Type{Kind: Text}, Nullable: true})
+	}
+	return s
+}
+
+const simPartitions = 3
+
+func newHistory(rng *rand.Rand) *history {
+	h := &history{start: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), window: 10 * time.Second, loads: map[string][]int64{}}
+	schemas := map[string]*Schema{}
+	names := []string{"a", "b"}
+	for _, n := range names {
+		schemas[n] = simSchema(n, 1)
+		h.tables = append(h.tables, *schemas[n])
+		for range rng.IntN(12) {
+			h.loads[n] = append(h.loads[n], -int64(len(h.loads[n])+1))
+		}
+	}
+	at, id := h.start, int64(0)
+	for range 5 + rng.IntN(40) {
+		switch rng.IntN(12) {
+		case 0:
+			at = at.Add(time.Duration(rng.IntN(35)) * time.Second)
+		case 1: // a new table
+			n := "n" + strconv.Itoa(len(names))
+			schemas[n] = simSchema(n, 1)
+			names = append(names, n)
+		case 2: // a changed one
+			n := names[rng.IntN(len(names))]
+			schemas[n] = simSchema(n, 1+rng.IntN(3))
+		default:
+			at = at.Add(time.Duration(rng.IntN(3000)) * time.Millisecond)
+		}
+		g := simGroup{commit: at}
+		if rng.IntN(8) == 0 {
+			g.commit = at.Add(-time.Duration(rng.IntN(20)) * time.Second) // committed late
+		}
+		for range rng.IntN(4) {
+			e := simEvent{schema: schemas[names[rng.IntN(len(names))]]}
+			for range 1 + rng.IntN(6) {
+				id++
+				e.rows = append(e.rows, id)
+			}
+			g.events = append(g.events, e)
+		}
+		h.groups = append(h.groups, g)
+	}
+	h.end = at.Add(30 * time.Second)
+	return h
+}
+
+// simSource reads a history with habits of its own: how often it proves idleness, loads, and how it packs rows.
+type simSource struct {
+	h    *history
+	rng  *rand.Rand
+	now  *atomic.Int64 // microseconds: the owner's clock follows what is read
+	pack int           // rows per Progress
+	slow time.Duration // what the owner's clock is behind the server's
+
+	mayStop bool // ends before the history does, as a daemon that is told to stop
+	stopped bool
+}
+
+// simSlow is the largest difference of clocks: it puts groups into windows before their commit time.
+const simSlow = 20 * time.Second
+
+func (s *simSource) Prepare(context.Context) ([]Schema, error) { return s.h.tables, nil }
+
+func (s *simSource) Run(ctx context.Context, resume Resume, out Emitter) error {
+	behind := s.h.reached.Load()
+	next, err := s.position(ctx, resume, out)
+	if err != nil {
+		return err
+	}
+	loads := map[string]Load{}
+	for t, l := range resume.Loads {
+		loads[t.Name] = l
+	}
+	for ; next < len(s.h.groups); next++ {
+		g := s.h.groups[next]
+		if s.mayStop && s.rng.IntN(40) == 0 {
+			s.stopped = true
+			return nil
+		}
+		s.now.Store(g.commit.Add(time.Duration(s.rng.IntN(1500)) * time.Millisecond).Add(-s.slow).UnixMicro())
+		if err := s.between(ctx, next, behind, loads, out); err != nil {
+			return err
+		}
+		for old := s.h.reached.Load(); old < int64(next+1) && !s.h.reached.CompareAndSwap(old, int64(next+1)); {
+			old = s.h.reached.Load()
+		}
+		if err := s.group(ctx, next, g, out); err != nil {
+			return err
+		}
+	}
+	for _, n := range []string{"a", "b"} {
+		for !loads[n].Done {
+			if err := s.load(ctx, n, loads, out); err != nil {
+				return err
+			}
+		}
+	}
+	s.now.Store(s.h.end.UnixMicro())
+	return out.Idle(ctx, s.h.end)
+}
+
+func (s *simSource) position(ctx context.Context, resume Resume, out Emitter) (int, error) {
+	if resume.Position == "" {
+		return 0, out.Start(ctx, "g0")
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(string(resume.Position), "g"))
+	return n, err
+}
+
+// between does what a source does between groups, at random.
+func (s *simSource) between(ctx context.Context, next int, behind int64, loads map[string]Load, out Emitter) error {
+	switch s.rng.IntN(5) {
+	case 0:
+		return out.Tick(ctx)
+	case 1: // nothing that is still to come was committed before this
+		t := s.h.groups[next].commit
+		for _, g := range s.h.groups[next:] {
+			if g.commit.Before(t) {
+				t = g.commit
+			}
+		}
+		return out.Idle(ctx, t)
+	case 2:
+		if n := []string{"a", "b"}[s.rng.IntN(2)]; int64(next) >= behind && !loads[n].Done {
+			return s.load(ctx, n, loads, out)
+		}
+	}
+	return nil
+}
+
+func (s *simSource) group(ctx context.Context, n int, g simGroup, out Emitter) error {
+	if err := out.Begin(ctx, g.commit); err != nil {
+		return err
+	}
+	rows := 0
+	for _, e := range g.events {
+		id, err := out.Table(ctx, e.schema)
+		if err != nil {
+			return err
+		}
+		for i, key := range e.rows {
+			simRow(out.Builder(id, PartitionOf(uint64(key), out.Partitions(id))), key)
+			rows++
+			if (i+1)%s.pack == 0 || i+1 == len(e.rows) {
+				if err := out.Progress(ctx, Position(fmt.Sprintf("g%d+%d", n, rows))); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return out.End(ctx, Position(fmt.Sprintf("g%d", n+1)))
+}
+
+func (s *simSource) load(ctx context.Context, table string, loads map[string]Load, out Emitter) error {
+	l := loads[table]
+	from := int(l.Rows)
+	to := min(from+1+s.rng.IntN(5), len(s.h.loads[table]))
+	schema := simSchema(table, 1)
+	id, err := out.Table(ctx, schema)
+	if err != nil {
+		return err
+	}
+	chunk := make([]*Builder, out.Partitions(id))
+	for _, key := range s.h.loads[table][from:to] {
+		p := PartitionOf(uint64(-key), len(chunk))
+		if chunk[p] == nil {
+			chunk[p] = NewBuilder(schema)
+		}
+		simRow(chunk[p], key)
+	}
+	l.Rows, l.Done, l.Cursor = int64(to), to == len(s.h.loads[table]), []byte(strconv.Itoa(to))
+	loads[table] = l
+	if err := out.Load(ctx, id, chunk, l); err != nil {
+		return err
+	}
+	for _, b := range chunk { // they are ours again
+		if b != nil {
+			b.Reset()
+			simRow(b, 1<<40)
+		}
+	}
+	return nil
+}
+
+func simRow(b *Builder, key int64) {
+	b.Cols[0].Int64(key)
+	for i := range b.Cols[1:] {
+		if (key+int64(i))%3 == 0 {
+			b.Cols[i+1].Null()
+		} else {
+			b.Cols[i+1].Bytes([]byte("value-of-" + strconv.FormatInt(key, 10)))
+		}
+	}
+	b.End(Upsert)
+}
+
+var errStop = errors.New("stopped by the test")

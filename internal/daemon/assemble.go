@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/sinks"
+	"github.com/tidemill/tidemill/sources"
+	"github.com/tidemill/tidemill/window"
+)
+
+// Kinds are the connectors that the program has.
+type Kinds struct {
+	Sources sources.Set
+	Sinks   sinks.Set
+}
+
+// Assembly is a checked project: everything that can be made without touching the network.
+type Assembly struct {
+	Project   *config.Project
+	Store     window.Store
+	Warehouse window.Sink
+}
+
+// Assemble loads a project folder and makes every part of it once, so that whatever a constructor refuses is reported
+// with the rest. It does no I/O besides reading the folder. The error is config.Problems; nothing may be run of the assembly then.
+func Assemble(ctx context.Context, dir string, env func(string) (string, bool), kinds Kinds) (*Assembly, error) {
+	p, err := config.Load(dir, env)
+	a := &Assembly{Project: p}
+	var problems config.Problems
+	if err != nil && !errors.As(err, &problems) {
+		return nil, err
+	}
+	for i := range p.Sources {
+		s := &p.Sources[i]
+		_, err := kinds.source(s, slog.New(slog.DiscardHandler), nil)
+		var found config.Problems
+		switch {
+		case errors.As(err, &found):
+			problems = append(problems, found...)
+		case err != nil:
+			problems = append(problems, s.Node.Problem("type", strings.TrimPrefix(err.Error(), "type: ")))
+		}
+	}
+	found, err := checkViews(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, found...)
+	if p.Missing().In(config.ProjectFile) || problems.In(config.ProjectFile) {
+		return a, problems.Err() // an address with a hole in it cannot be judged
+	}
+	if a.Store, err = kinds.Sinks.Store(p.Store.Reveal()); err != nil {
+		problems = append(problems, p.Problem("store", err.Error()))
+	}
+	if a.Warehouse, err = kinds.Sinks.Warehouse(p.Warehouse.Reveal()); err != nil {
+		problems = append(problems, p.Problem("warehouse", err.Error()))
+	}
+	return a, problems.Err()
+}
+
+// source makes a source of its file.
+func (k Kinds) source(s *config.Source, log *slog.Logger, meter metric.Meter) (ingest.Source, error) {
+	return k.Sources.New(s.Type, sources.Env{Name: s.Name, Log: log, Meter: meter}, s.Node.Decode)
+}

@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/ingest"
+)
+
+// emitter is an ingest.Emitter that keeps rows in one builder.
+type emitter struct {
+	b    *ingest.Builder
+	fail error
+}
+
+func (e *emitter) Start(context.Context, ingest.Position) error { return e.fail }
+func (e *emitter) Begin(context.Context, time.Time) error       { return e.fail }
+func (e *emitter) Table(_ context.Context, s *ingest.Schema) (ingest.TableID, error) {
+	return 7, e.fail
+}
+func (e *emitter) Builder(ingest.TableID, int) *ingest.Builder          { return e.b }
+func (e *emitter) Partitions(ingest.TableID) int                        { return 1 }
+func (e *emitter) Progress(context.Context, ingest.Position) error      { e.b.Reset(); return e.fail }
+func (e *emitter) End(context.Context, ingest.Position) error           { return e.fail }
+func (e *emitter) Idle(context.Context, time.Time) error                { return e.fail }
+func (e *emitter) Tick(context.Context) error                           { return e.fail }
+func (e *emitter) Park(context.Context, ingest.TableName, string) error { return e.fail }
+func (e *emitter) Load(context.Context, ingest.TableID, []*ingest.Builder, ingest.Load) error {
+	return e.fail
+}
+
+var patients = ingest.Schema{
+	Table:   ingest.TableName{Schema: "clinic", Name: "patients"},
+	Columns: []ingest.Column{{Name: "id", Type: ingest.Type{Kind: ingest.Int64}}},
+	Key:     []string{"id"},
+}
+
+// script is a source that does what its function does.
+type script struct {
+	run func(ctx context.Context, out ingest.Emitter) error
+}
+
+func (s script) Prepare(context.Context) ([]ingest.Schema, error) {
+	return []ingest.Schema{patients}, nil
+}
+func (s script) Run(ctx context.Context, _ ingest.Resume, out ingest.Emitter) error {
+	return s.run(ctx, out)
+}
+
+// The status of a source is what went through its emitter.
+func TestObservedSource(t *testing.T) {
+	at := time.Unix(1000, 0).UTC()
+	e := &emitter{b: ingest.NewBuilder(&patients)}
+	ups := 0
+	o := &observed{up: func() { ups++ }}
+	status := func() (s console.SourceStatus) {
+		s.State = console.Running
+		o.source(&s)
+		return s
+	}
+	o.Source = script{func(ctx context.Context, out ingest.Emitter) error {
+		if s := status(); s.State != console.Loading || s.Position != "p0" || len(s.Tables) != 1 {
+			t.Errorf("at the start: %+v", s)
+		}
+		id, err := out.Table(ctx, &patients)
+		check(t, err)
+		check(t, out.Begin(ctx, at))
+		for range 2 { // a builder is flushed in the middle of a group and rows of both parts count
+			for i := range int64(3) {
+				b := out.Builder(id, 0)
+				b.Cols[0].Int64(i)
+				b.End(ingest.Upsert)
+			}
+			check(t, out.Progress(ctx, "p0+3"))
+		}
+		if s := status(); s.Rows != 0 {
+			t.Errorf("rows of an open group are shown: %+v", s)
+		}
+		check(t, out.End(ctx, "p1"))
+		if s := status(); s.Rows != 6 || s.Position != "p1" || !s.AsOf.Equal(at) {
+			t.Errorf("after the group: %+v", s)
+		}
+		check(t, out.Load(ctx, id, nil, ingest.Load{Rows: 10, Estimate: 100}))
+		if s := status(); s.State != console.Loading || s.Tables[0].Rows != 10 || s.Tables[0].Estimate != 100 {
+			t.Errorf("in the load: %+v", s)
+		}
+		check(t, out.Load(ctx, id, nil, ingest.Load{Rows: 90, Done: true}))
+		check(t, out.Idle(ctx, at.Add(time.Second)))
+		if s := status(); s.State != console.Running || !s.Tables[0].Loaded || !s.AsOf.Equal(at.Add(time.Second)) {
+			t.Errorf("after the load: %+v", s)
+		}
+		check(t, out.Park(ctx, patients.Table, "no primary key"))
+		if s := status(); s.Tables[0].Parked != "no primary key" {
+			t.Errorf("parked: %+v", s)
+		}
+		e.fail = errors.New("the log is gone")
+		if err := out.End(ctx, "p2"); !errors.Is(err, e.fail) || status().Position != "p1" {
+			t.Errorf("what the log did not take is shown: %v, %+v", err, status())
+		}
+		return e.fail
+	}}
+	if _, err := o.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Run(t.Context(), ingest.Resume{Position: "p0"}, e); !errors.Is(err, e.fail) || ups != 1 {
+		t.Errorf("Run: %v, up %d times", err, ups)
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}

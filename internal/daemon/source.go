@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/internal/grid"
+	"github.com/tidemill/tidemill/internal/telemetry"
+)
+
+// source owns a source and streams it into the log until ctx ends.
+func (r *runtime) source(ctx context.Context, p *config.Project, s *config.Source) error {
+	unit := "source/" + s.Name
+	src, err := r.daemon.o.Kinds.source(s, r.daemon.o.Log.With(telemetry.KeySource, s.Name), r.telemetry.Meter())
+	if err != nil {
+		return err
+	}
+	g, err := grid.New(p.Window)
+	if err != nil {
+		return err
+	}
+	dir, err := r.folder("sources", s.Name)
+	if err != nil {
+		return err
+	}
+	o := &observed{Source: src, up: func() { r.up(unit) }}
+	r.daemon.set(unit, o)
+	defer r.daemon.set(unit, nil)
+	return ingest.Stream(ctx, ingest.Config{
+		Source: s.Name, Owner: r.owner, Grid: g, Kafka: r.log.cfg,
+		Partitions: p.Log.Partitions, Replication: r.replication(),
+		Claims: r.assembly.Store, Dir: dir,
+		Tracer: r.telemetry.Tracer(), Meter: r.telemetry.Meter(),
+	}, o)
+}
+
+// folder is a unit's own folder in the data folder.
+func (r *runtime) folder(kind, name string) (string, error) {
+	dir := filepath.Join(r.project().Data, kind, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("making the folder of %s: %w", name, err)
+	}
+	return dir, nil
+}
+
+// up notes that a unit has begun its work, now and for later starts.
+func (r *runtime) up(unit string) {
+	r.daemon.manager.up(unit)
+	if f, err := os.Create(r.upFile(unit)); err == nil { // without the file a later start is only stricter
+		_ = f.Close()
+	}
+}
+
+func (r *runtime) upFile(unit string) string {
+	return filepath.Join(r.project().Data, "up-"+strings.ReplaceAll(unit, "/", "-"))
+}
+
+// hopeless reports whether a unit's error ends the daemon: it is among the units of the start, has never worked here, and
+// somebody has to do something first. Who has just typed an address or a view sees what is wrong with it at once; a daemon
+// that starts again keeps the healthy rest going (invariant 3).
+func (r *runtime) hopeless(u unit, err error) bool {
+	if !r.initial[u.name+u.print] || retryable(err) {
+		return false
+	}
+	_, statErr := os.Stat(r.upFile(u.name))
+	return errors.Is(statErr, os.ErrNotExist)
+}
+
+// refusal is a first start that somebody has to help.
+type refusal struct{ err error }
+
+func (e *refusal) Error() string { return e.err.Error() }
+func (e *refusal) Unwrap() error { return e.err }
+
+// Environment tells the exit code's classifier.
+func (e *refusal) Environment() bool { return true }

@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/internal/kafka"
+	"github.com/tidemill/tidemill/window"
+)
+
+// verifier is the API's verification.
+type verifier struct{ r *runtime }
+
+func (r *runtime) verifier() console.Verifier { return verifier{r} }
+
+// Verify compares the replicas of one or all pipelines, source by source.
+func (v verifier) Verify(ctx context.Context, q console.VerifyRequest, emit func(console.TableVerdict) error) error {
+	reader, ok := v.r.assembly.Warehouse.(window.TableReader)
+	if !ok {
+		return errors.New("this warehouse cannot be read back")
+	}
+	if q.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(q.Timeout), fmt.Errorf("not within %s", time.Duration(q.Timeout)))
+		defer cancel()
+	}
+	p := v.r.project()
+	registries, err := latestRegistries(ctx, v.r.log.cfg)
+	if err != nil {
+		return err
+	}
+	found := false
+	for i := range p.Pipelines {
+		pl := &p.Pipelines[i]
+		if q.Pipeline != "" && pl.Name != q.Pipeline {
+			continue
+		}
+		found = true
+		for j := range p.Sources {
+			if err := v.source(ctx, pl, &p.Sources[j], registries[p.Sources[j].Name], reader, q, emit); err != nil {
+				return err
+			}
+		}
+	}
+	if !found {
+		var names []string
+		for _, pl := range p.Pipelines {
+			names = append(names, pl.Name)
+		}
+		return fmt.Errorf("there is no pipeline %q%s", q.Pipeline, config.DidYouMean(q.Pipeline, names))
+	}
+	return nil
+}
+
+func (v verifier) source(ctx context.Context, pl *config.Pipeline, s *config.Source, r *ingest.Registry, reader window.TableReader, q console.VerifyRequest, emit func(console.TableVerdict) error) error {
+	if r == nil {
+		return nil
+	}
+	targets := targetsOf(pl, r, q.Tables)
+	if len(targets) == 0 {
+		return nil
+	}
+	// A source of its own: the snapshot must not disturb the one that streams.
+	src, err := v.r.daemon.o.Kinds.source(s, v.r.daemon.o.Log, v.r.telemetry.Meter())
+	if err != nil {
+		return err
+	}
+	from, ok := src.(Snapshotter)
+	if !ok {
+		return fmt.Errorf("a source of type %s cannot be read in one snapshot", s.Type)
+	}
+	dir, err := v.r.folder("verify", pl.Name)
+	if err != nil {
+		return err
+	}
+	x := verification{pipeline: pl.Name, source: s.Name, from: from, sink: v.r.assembly.Warehouse, reader: reader,
+		log: topicReader{cfg: v.r.log.cfg, store: v.r.assembly.Store, dir: dir}, request: q, every: 500 * time.Millisecond}
+	return x.run(ctx, targets, emit)
+}
+
+// latestRegistries reads the newest registry of every source.
+func latestRegistries(ctx context.Context, cfg kafka.Config) (map[string]*ingest.Registry, error) {
+	records, err := kafka.ReadAll(ctx, cfg, ingest.RegistryTopic)
+	if err != nil {
+		return nil, fmt.Errorf("reading the registry: %w", err)
+	}
+	out := map[string]*ingest.Registry{}
+	for _, rec := range records {
+		if len(rec.Value) == 0 {
+			continue
+		}
+		var r ingest.Registry
+		if err := json.Unmarshal(rec.Value, &r); err != nil {
+			return nil, fmt.Errorf("reading the registry record %s: %w", rec.Key, err)
+		}
+		if last := out[r.Source]; last == nil || last.Version <= r.Version {
+			out[r.Source] = &r
+		}
+	}
+	return out, nil
+}

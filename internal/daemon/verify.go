@@ -1,0 +1,256 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/window"
+)
+
+// Snapshotter is a source that can read whole tables in one consistent view, beside its stream.
+type Snapshotter interface {
+	// Snapshot opens one view of the server and reads the tables in it. begun is called once the view stands, with a
+	// position that holds every group that can be seen in it; rows is called with whole rows, and may keep nothing.
+	Snapshot(ctx context.Context, tables []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error
+	// Covers reports whether everything in p is in by too.
+	Covers(by, p ingest.Position) (bool, error)
+}
+
+// verification compares the replicas of one pipeline with one of its sources at one cut:
+//
+//	expected(key) = the last image of the key in the log between the cut before the snapshot and the cut compared,
+//	                else the source's row in the snapshot
+//
+// The log is read from before the snapshot, so it does not matter where exactly in the log the snapshot stands, as long as
+// the compared cut covers it.
+type verification struct {
+	pipeline string
+	source   string
+	from     Snapshotter
+	sink     window.Sink
+	reader   window.TableReader
+	log      changeReader
+	request  console.VerifyRequest
+	every    time.Duration // how often the fence is asked
+}
+
+// changeReader reads the rows of a topic in the log from one cut to another, each key's changes in their order.
+type changeReader interface {
+	changes(ctx context.Context, topic string, from, to []window.PartCut, fn func(*ingest.Schema, arrow.RecordBatch, int) error) error
+}
+
+// target is one replica to compare.
+type target struct {
+	table  ingest.TableName
+	topic  string
+	into   window.WarehouseTable
+	schema *ingest.Schema // as the snapshot shows it, or as registered when it shows no row
+	rows   *contents
+}
+
+func (v *verification) run(ctx context.Context, targets []*target, emit func(console.TableVerdict) error) error {
+	before, err := v.sink.Fence(ctx, v.pipeline)
+	if errors.Is(err, window.ErrNoFence) || err == nil && before.Step.Start.IsZero() {
+		return v.skipAll(targets, "the pipeline has published no window yet", emit)
+	} else if err != nil {
+		return fmt.Errorf("reading the fence of pipeline %s: %w", v.pipeline, err)
+	}
+	targets, err = v.comparable(before, targets, emit)
+	if err != nil || len(targets) == 0 {
+		return err
+	}
+	at, err := v.snapshot(ctx, targets)
+	if err != nil {
+		return err
+	}
+	if err := v.await(ctx, at); err != nil {
+		return err
+	}
+	for _, t := range targets {
+		began := time.Now()
+		verdict, err := v.compare(ctx, before, t)
+		if err != nil {
+			return fmt.Errorf("comparing %s: %w", t.into, err)
+		}
+		verdict.Took = console.Duration(time.Since(began))
+		if err := emit(verdict); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verification) verdict(t *target) console.TableVerdict {
+	return console.TableVerdict{Pipeline: v.pipeline, Table: t.into.String(), Source: v.source + "." + t.table.String()}
+}
+
+func (v *verification) skipAll(targets []*target, why string, emit func(console.TableVerdict) error) error {
+	for _, t := range targets {
+		x := v.verdict(t)
+		x.Skipped, x.Equal = why, true
+		if err := emit(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// comparable drops the tables that the fence says are not published, and says so.
+func (v *verification) comparable(f window.Fence, targets []*target, emit func(console.TableVerdict) error) (out []*target, err error) {
+	cut := f.Cut[v.source]
+	for _, t := range targets {
+		hold, held := cut.Held[t.topic]
+		why := ""
+		switch {
+		case held && hold.Parked != "":
+			why = "the table stands still: " + hold.Parked
+		case held, cut.Topics[t.topic] == nil, cut.Outputs[t.into.String()] == "":
+			why = "its first load is not published yet"
+		}
+		if why == "" {
+			out = append(out, t)
+		} else if err := v.skipAll([]*target{t}, why, emit); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// snapshot reads the source's rows.
+func (v *verification) snapshot(ctx context.Context, targets []*target) (at ingest.Position, err error) {
+	byName := map[ingest.TableName]*target{}
+	var names []ingest.TableName
+	for _, t := range targets {
+		byName[t.table] = t
+		names = append(names, t.table)
+		t.rows = newContents()
+	}
+	begun := func(p ingest.Position) error { at = p; return nil }
+	err = v.from.Snapshot(ctx, names, begun, func(b *ingest.Builder) error {
+		t := byName[b.Schema().Table]
+		if t == nil {
+			return fmt.Errorf("the source sent rows of %s", b.Schema().Table)
+		}
+		t.schema = b.Schema()
+		rec := b.Record()
+		defer rec.Release()
+		for i := range int(rec.NumRows()) {
+			if err := t.rows.put(t.schema, rec, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("reading source %s in one snapshot: %w", v.source, err)
+	}
+	return at, nil
+}
+
+// await waits until a published cut covers the snapshot.
+func (v *verification) await(ctx context.Context, at ingest.Position) error {
+	tick := time.NewTicker(v.every)
+	defer tick.Stop()
+	for {
+		f, err := v.sink.Fence(ctx, v.pipeline)
+		if err != nil {
+			return fmt.Errorf("reading the fence of pipeline %s: %w", v.pipeline, err)
+		}
+		covered, err := v.from.Covers(f.Cut[v.source].Position, at)
+		if err != nil || covered {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a window of pipeline %s that covers the snapshot of source %s: %w; look at: tidemill status", v.pipeline, v.source, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+// tries is how often a table is read again because a window was published meanwhile.
+const tries = 20
+
+// compare reads the warehouse's table as of one fence, brings the source's rows to that fence, and compares.
+func (v *verification) compare(ctx context.Context, before window.Fence, t *target) (console.TableVerdict, error) {
+	x := v.verdict(t)
+	for range tries {
+		f, err := v.sink.Fence(ctx, v.pipeline)
+		if err != nil {
+			return x, fmt.Errorf("reading the fence: %w", err)
+		}
+		cut := f.Cut[v.source]
+		if _, held := cut.Held[t.topic]; held {
+			x.Skipped, x.Equal = "it has stopped meanwhile", true
+			return x, nil
+		}
+		have, err := v.published(ctx, t)
+		if err != nil {
+			return x, err
+		}
+		after, err := v.sink.Fence(ctx, v.pipeline)
+		if err != nil {
+			return x, fmt.Errorf("reading the fence: %w", err)
+		}
+		if after.Step != f.Step || after.Manifest != f.Manifest {
+			continue // what was read is of one of two windows
+		}
+		want := t.rows.clone()
+		err = v.log.changes(ctx, t.topic, before.Cut[v.source].Topics[t.topic], cut.Topics[t.topic], func(s *ingest.Schema, rec arrow.RecordBatch, i int) error {
+			return want.apply(t.schema, s, rec, i)
+		})
+		if errors.Is(err, errOtherSchema) {
+			x.Skipped, x.Equal = "its columns have changed meanwhile", true
+			return x, nil
+		} else if err != nil {
+			return x, err
+		}
+		x.Position, x.Window = string(cut.Position), f.Step.Start
+		want.diff(have, v.request.Differ, &x)
+		return x, nil
+	}
+	return x, fmt.Errorf("a window was published during each of %d readings: the table is too large for windows this short", tries)
+}
+
+// published reads the warehouse's table.
+func (v *verification) published(ctx context.Context, t *target) (*contents, error) {
+	have := newContents()
+	err := v.reader.ReadTable(ctx, t.into, t.schema.Columns, func(rec arrow.RecordBatch) error {
+		for i := range int(rec.NumRows()) {
+			if err := have.put(t.schema, rec, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the warehouse: %w", err)
+	}
+	return have, nil
+}
+
+// targets are the replicas of a pipeline and source that were asked for.
+func targetsOf(pl *config.Pipeline, r *ingest.Registry, only []string) []*target {
+	found, _ := replicas(pl, map[string]*ingest.Registry{r.Source: r}) // the pipeline runs, so its plan has no problem
+	var out []*target
+	for _, x := range found {
+		if len(only) > 0 && !slices.ContainsFunc(only, func(o string) bool { return strings.EqualFold(o, x.Table.String()) }) {
+			continue
+		}
+		for _, rt := range r.Tables {
+			if rt.Topic == x.Topic {
+				out = append(out, &target{table: rt.Schema.Table, topic: rt.Topic, into: x.Table, schema: &rt.Schema})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,192 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/window"
+)
+
+var people = ingest.Schema{
+	Table:   ingest.TableName{Schema: "clinic", Name: "people"},
+	Columns: []ingest.Column{{Name: "id", Type: ingest.Type{Kind: ingest.Int64}}, {Name: "name", Type: ingest.Type{Kind: ingest.Text}}},
+	Key:     []string{"id"},
+}
+
+type person struct {
+	op   ingest.Op
+	id   int64
+	name string
+}
+
+func batch(rows ...person) *ingest.Builder {
+	b := ingest.NewBuilder(&people)
+	for _, r := range rows {
+		b.Cols[0].Int64(r.id)
+		if r.op == ingest.Delete {
+			b.Cols[1].Null()
+		} else {
+			b.Cols[1].Bytes([]byte(r.name))
+		}
+		b.End(r.op)
+	}
+	return b
+}
+
+// world is a source, a log and a warehouse that a verification sees. The fence moves by one step with each look.
+type world struct {
+	window.Sink
+	snapshot  []person // the source in the snapshot, at position 5
+	log       []person // from the cut before it
+	warehouse []person
+	fences    []window.Fence
+	looks     int
+}
+
+func (w *world) Snapshot(_ context.Context, _ []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error {
+	if err := begun("5"); err != nil {
+		return err
+	}
+	return rows(batch(w.snapshot...))
+}
+
+func (w *world) Covers(by, p ingest.Position) (bool, error) { return by >= p, nil }
+
+func (w *world) Fence(context.Context, string) (window.Fence, error) {
+	f := w.fences[min(w.looks, len(w.fences)-1)]
+	w.looks++
+	return f, nil
+}
+
+func (w *world) ReadTable(_ context.Context, _ window.WarehouseTable, _ []ingest.Column, fn func(arrow.RecordBatch) error) error {
+	rec := batch(w.warehouse...).Record()
+	defer rec.Release()
+	return fn(rec)
+}
+
+func (w *world) changes(_ context.Context, _ string, _, _ []window.PartCut, fn func(*ingest.Schema, arrow.RecordBatch, int) error) error {
+	for _, r := range w.log {
+		rec := batch(r).Record()
+		err := fn(&people, rec, 0)
+		rec.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fence(step int, position ingest.Position) window.Fence {
+	return window.Fence{Step: window.Step{Start: time.Unix(int64(step), 0)}, Cut: window.Cut{"consult": {
+		Position: position, Topics: map[string][]window.PartCut{"t": {{Offset: 1}}}, Outputs: map[string]string{"raw.people": "replica"},
+	}}}
+}
+
+func verifyWorld(t *testing.T, w *world) []console.TableVerdict {
+	t.Helper()
+	var got []console.TableVerdict
+	v := verification{pipeline: "care", source: "consult", from: w, sink: w, reader: w, log: w, every: time.Millisecond, request: console.VerifyRequest{Differ: 10}}
+	tg := &target{table: people.Table, topic: "t", into: window.WarehouseTable{Schema: "raw", Name: "people"}, schema: &people}
+	err := v.run(t.Context(), []*target{tg}, func(x console.TableVerdict) error { got = append(got, x); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+const up, del = ingest.Upsert, ingest.Delete
+
+// The source's rows are brought to the compared cut by the log, whatever was in it before the snapshot already.
+func TestVerifyEqual(t *testing.T) {
+	w := &world{
+		fences:   []window.Fence{fence(1, "3"), fence(2, "4"), fence(3, "5"), fence(4, "7")},
+		snapshot: []person{{up, 1, "a"}, {up, 2, "b2"}, {up, 3, "c"}, {up, 4, "d"}},
+		log: []person{
+			{up, 2, "b1"}, {up, 2, "b2"}, {del, 9, ""}, // before the snapshot
+			{up, 3, "c2"}, {del, 4, ""}, {up, 5, "e"}, // after it
+		},
+		warehouse: []person{{up, 5, "e"}, {up, 3, "c2"}, {up, 2, "b2"}, {up, 1, "a"}},
+	}
+	got := verifyWorld(t, w)
+	if len(got) != 1 || !got[0].Equal || got[0].Rows != 4 || got[0].SourceRows != 4 || got[0].Hash != got[0].SourceHash || got[0].Position != "7" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestVerifyFindsEveryDifference(t *testing.T) {
+	w := &world{
+		fences:    []window.Fence{fence(1, "3"), fence(2, "5")},
+		snapshot:  []person{{up, 1, "a"}, {up, 2, "b"}, {up, 3, "c"}, {up, 6, "f"}},
+		warehouse: []person{{up, 1, "a"}, {up, 2, "B"}, {up, 4, "d"}, {up, 6, "f"}, {up, 6, "f"}},
+	}
+	got := verifyWorld(t, w)[0]
+	keys := strings.Join(got.Keys, "; ")
+	want := `{"id":2} has other values; {"id":3} is missing; {"id":4} is only in the warehouse; {"id":6} is in the warehouse twice`
+	if got.Equal || got.Missing != 1 || got.Extra != 2 || got.Differ != 1 || keys != want || got.Hash == got.SourceHash {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A table that is not published is not compared, and one that a window is published over is read again.
+func TestVerifySkipsAndReadsAgain(t *testing.T) {
+	held := fence(1, "3")
+	held.Cut["consult"] = window.SourceCut{Held: map[string]window.Hold{"t": {Parked: "no primary key"}}}
+	got := verifyWorld(t, &world{fences: []window.Fence{held}})[0]
+	if got.Skipped != "the table stands still: no primary key" {
+		t.Errorf("%+v", got)
+	}
+	moving := []window.Fence{fence(1, "3")}
+	for i := range 10 {
+		moving = append(moving, fence(2+i, ingest.Position(fmt.Sprint(5+i/3))))
+	}
+	w := &world{fences: moving, snapshot: []person{{up, 1, "a"}}, warehouse: []person{{up, 1, "a"}}}
+	if got := verifyWorld(t, w)[0]; !got.Equal || w.looks < len(moving) {
+		t.Errorf("%+v after %d looks", got, w.looks)
+	}
+}
+
+// A wait that ends says for what.
+func TestVerifyGivesUp(t *testing.T) {
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errors.New("not within 20ms"))
+	defer cancel()
+	w := &world{fences: []window.Fence{fence(1, "3")}}
+	v := verification{pipeline: "care", source: "consult", from: w, sink: w, reader: w, log: w, every: time.Millisecond}
+	tg := &target{table: people.Table, topic: "t", into: window.WarehouseTable{Schema: "raw", Name: "people"}, schema: &people}
+	err := v.run(ctx, []*target{tg}, func(console.TableVerdict) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "not within 20ms") || !strings.Contains(err.Error(), "covers the snapshot of source consult") {
+		t.Error(err)
+	}
+}
+
+// The sum of a table's rows does not depend on their order, and does on every value.
+func TestSum(t *testing.T) {
+	of := func(rows ...person) string {
+		c := newContents()
+		rec := batch(rows...).Record()
+		defer rec.Release()
+		for i := range rows {
+			if err := c.put(&people, rec, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return c.sum()
+	}
+	if of(person{up, 1, "a"}, person{up, 2, "b"}) != of(person{up, 2, "b"}, person{up, 1, "a"}) {
+		t.Error("order counts")
+	}
+	seen := map[string]bool{}
+	for _, s := range []string{of(), of(person{up, 1, "a"}), of(person{up, 2, "a"}), of(person{up, 1, "b"}), of(person{up, 1, "a"}, person{up, 2, "b"}), of(person{up, 1, "b"}, person{up, 2, "a"})} {
+		if seen[s] {
+			t.Errorf("two tables have the sum %s", s)
+		}
+		seen[s] = true
+	}
+}

@@ -1,0 +1,297 @@
+package e2e_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	gomysql "github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tidemill/tidemill/internal/clinic"
+	"github.com/tidemill/tidemill/internal/oracle"
+	"github.com/tidemill/tidemill/internal/realtest"
+	"github.com/tidemill/tidemill/internal/servers"
+)
+
+// The line's parts, each named as in the issue's matrix.
+type combo struct {
+	broker    string // embedded | kafka
+	warehouse string // duckdb | postgres
+	store     string // folder | s3
+	consult   string // mariadb | mysql
+	pharmacy  string // mariadb | mysql
+}
+
+func (c combo) String() string {
+	return strings.Join([]string{c.broker, c.warehouse, c.store, c.consult + "+" + c.pharmacy}, ",")
+}
+
+const length = 2 * time.Second
+
+// visits is the joined view of the tests. It is plain enough for DuckDB, which runs it, and PostgreSQL, which judges it.
+const visits = `
+SELECT a.appointment_id, a.scheduled_at, a.status, p.patient_id, p.city, p.notes, d.doctor_id, d.full_name AS doctor,
+  COUNT(o.order_id) AS orders, CAST(COALESCE(SUM(o.amount), 0) AS DECIMAL(18, 2)) AS ordered
+FROM consult.appointments a
+JOIN consult.patients p ON p.patient_id = a.patient_id
+JOIN consult.doctors d ON d.doctor_id = a.doctor_id
+LEFT JOIN pharmacy.orders o ON o.appointment_id = a.appointment_id
+WHERE a.status <> 'no_show'
+GROUP BY a.appointment_id, a.scheduled_at, a.status, p.patient_id, p.city, p.notes, d.doctor_id, d.full_name
+`
+
+// env is one line: two sources, a broker, a store, a warehouse, a project folder, an oracle.
+type env struct {
+	combo
+	dir               string // project folder
+	consult, pharmacy *servers.Server
+	kafka             *servers.Server
+	pg                *servers.Server // warehouse (postgres) and oracle's engine, in two databases
+	bucket            realtest.Bucket
+	vars              []string
+	log               *logBuffer
+	clinic            *clinic.Clinic
+	db                [2]*sql.DB // consult, pharmacy as administrator
+	checker           *oracle.Checker
+	checked           int
+	port              int
+}
+
+func newEnv(t *testing.T, c combo) *env {
+	t.Helper()
+	e := &env{combo: c, dir: t.TempDir(), log: &logBuffer{}}
+	e.consult, e.pharmacy = sourceServer(t, c.consult), sourceServer(t, c.pharmacy)
+	e.pg = realtest.Postgres(t)
+	if c.broker == "kafka" {
+		e.kafka = realtest.Kafka(t)
+	}
+	if c.store == "s3" {
+		e.bucket = realtest.S3(t)
+	}
+	e.db = [2]*sql.DB{realtest.Open(t, e.consult, ""), realtest.Open(t, e.pharmacy, "")}
+	e.fillSources(t)
+	e.writeProject(t)
+	e.openOracle(t)
+	t.Cleanup(func() {
+		realtest.NoCanary(t, "what the daemon printed and traced", e.log.String())
+		if t.Failed() {
+			t.Logf("the daemon's output ends:\n%s", tail(e.log.String(), 8000))
+		}
+	})
+	return e
+}
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return "..." + s[len(s)-n:]
+	}
+	return s
+}
+
+func sourceServer(t *testing.T, kind string) *servers.Server {
+	t.Helper()
+	if kind == "mysql" {
+		return realtest.MySQL(t)
+	}
+	return realtest.MariaDB(t)
+}
+
+const password = "pw-" + realtest.Canary
+
+func (e *env) fillSources(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	if err := clinic.Create(ctx, e.db[0], e.db[1]); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"clinic", "pharmacy"} {
+		if err := clinic.GrantReader(ctx, e.db[i], "tidemill", password, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := clinic.Seed(ctx, e.db[0], e.db[1], clinic.Size{Patients: 300, Seed: 7}); err != nil {
+		t.Fatal(err)
+	}
+	// The canary travels as row values: it must arrive in the warehouse and nowhere else.
+	realtest.Exec(t, e.db[0], "update clinic.patients set notes = 'seen "+realtest.Canary+"' where patient_id % 3 = 0")
+	var err error
+	if e.clinic, err = clinic.Open(ctx, e.db[0], e.db[1], clinic.Options{Seed: 11, PayWithin: 300}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e *env) writeProject(t *testing.T) {
+	t.Helper()
+	e.port = freePort(t)
+	log, store, warehouse := "{embedded: ./data/log, partitions: 2}", "./data/lake", "duckdb:./data/warehouse.db"
+	if e.kafka != nil {
+		log = fmt.Sprintf("{brokers: [%q], replication: 1, partitions: 2}", e.kafka.Addr())
+	}
+	if e.store == "s3" {
+		store = fmt.Sprintf("s3://%s/e2e?region=%s&endpoint=%s&path_style=true", e.bucket.Name, e.bucket.Region, e.bucket.Endpoint)
+		e.vars = append(e.vars, "AWS_ACCESS_KEY_ID="+e.bucket.AccessKey, "AWS_SECRET_ACCESS_KEY="+e.bucket.SecretKey)
+	}
+	if e.warehouse == "postgres" {
+		realtest.Exec(t, realtest.Open(t, e.pg, ""), "create database warehouse")
+		warehouse = e.pg.DSN("warehouse")
+	}
+	write(t, e.dir, "tidemill.yaml", fmt.Sprintf("project: clinic\nwindow: %s\nlog: %s\nstore: %q\nwarehouse: %q\nlisten: 127.0.0.1:%d\n", length, log, store, warehouse, e.port))
+	database := map[string]string{"consult": "clinic", "pharmacy": "pharmacy"}
+	for name, s := range map[string]*servers.Server{"consult": e.consult, "pharmacy": e.pharmacy} {
+		write(t, e.dir, "sources/"+name+".yaml", fmt.Sprintf("kind: source\nname: %s\ntype: mysql\naddress: %s\nuser: tidemill\npassword: ${env:SOURCE_PASSWORD}\ntables: {%s.*: }\n", name, s.Addr(), database[name]))
+	}
+	write(t, e.dir, "pipelines/care.yaml", `
+kind: pipeline
+name: care
+tables:
+  - replicate: consult.clinic.*
+    into: raw_consult
+  - replicate: pharmacy.pharmacy.*
+    into: raw_pharmacy
+  - name: mart.visits
+    sql: visits.sql
+    key: [appointment_id]
+`)
+	write(t, e.dir, "pipelines/visits.sql", visits)
+	e.vars = append(e.vars, "SOURCE_PASSWORD="+password, "OTEL_TRACES_EXPORTER=console")
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (e *env) openOracle(t *testing.T) {
+	t.Helper()
+	realtest.Exec(t, realtest.Open(t, e.pg, ""), "create database oracle")
+	conn, err := pgx.Connect(t.Context(), e.pg.DSN("oracle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	engine, err := oracle.NewEngine(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.checker = &oracle.Checker{Length: length, Engine: engine, Replays: map[string]*oracle.Replay{
+		"consult":  e.replay(t, e.consult, e.combo.consult, "clinic", 9001),
+		"pharmacy": e.replay(t, e.pharmacy, e.combo.pharmacy, "pharmacy", 9002),
+	}}
+	for _, name := range []string{"patients", "doctors", "appointments"} {
+		e.checker.Outputs = append(e.checker.Outputs, oracle.Output{Name: "raw_consult." + name, Source: "consult", Table: name})
+	}
+	for _, name := range []string{"orders", "order_items", "payments"} {
+		e.checker.Outputs = append(e.checker.Outputs, oracle.Output{Name: "raw_pharmacy." + name, Source: "pharmacy", Table: name})
+	}
+	e.checker.Outputs = append(e.checker.Outputs, oracle.Output{Name: "mart.visits", SQL: visits})
+}
+
+func (e *env) replay(t *testing.T, s *servers.Server, kind, database string, id uint32) *oracle.Replay {
+	t.Helper()
+	flavor := gomysql.MariaDBFlavor
+	if kind == "mysql" {
+		flavor = gomysql.MySQLFlavor
+	}
+	r, err := oracle.NewReplay(oracle.Server{Flavor: flavor, Host: servers.Loopback, Port: uint16(s.Port), User: s.User,
+		Password: s.Password, Database: database, ServerID: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// run starts the daemon of this line.
+func (e *env) run(t *testing.T, extra ...string) *daemon {
+	t.Helper()
+	return start(t, e.dir, e.log, append(append([]string{}, e.vars...), extra...)...)
+}
+
+// steps does n operations of the clinic.
+func (e *env) steps(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		if _, err := e.clinic.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// local brings a key of the store to a local path.
+func (e *env) local(t *testing.T, key string) string {
+	t.Helper()
+	if e.store != "s3" {
+		return filepath.Join(e.dir, "data", "lake", filepath.FromSlash(key))
+	}
+	client := s3.New(s3.Options{BaseEndpoint: aws.String(e.bucket.Endpoint), Region: e.bucket.Region, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(e.bucket.AccessKey, e.bucket.SecretKey, "")})
+	out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(e.bucket.Name), Key: aws.String("e2e/" + key)})
+	if err != nil {
+		t.Fatalf("fetching %s: %v", key, err)
+	}
+	defer out.Body.Close()
+	f, err := os.CreateTemp(t.TempDir(), "part")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.Copy(f, out.Body); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// metrics is what the Prometheus endpoint says.
+func (e *env) metrics(t *testing.T) string {
+	t.Helper()
+	r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", e.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// query asks the warehouse through the daemon.
+func (e *env) query(ctx context.Context, sql string) ([]map[string]any, error) {
+	out, errs, code := tidemill(ctx, e.vars, "query", "--config", e.dir, "--format", "json", sql)
+	if code != 0 {
+		return nil, fmt.Errorf("query: exit %d: %s", code, errs)
+	}
+	var rows []map[string]any
+	dec := json.NewDecoder(strings.NewReader(out))
+	dec.UseNumber()
+	for {
+		var row map[string]any
+		err := dec.Decode(&row)
+		if err == io.EOF {
+			return rows, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("query: %w in %s", err, tail(out, 200))
+		}
+		rows = append(rows, row)
+	}
+}

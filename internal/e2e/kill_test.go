@@ -1,0 +1,54 @@
+package e2e_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/failpoint"
+)
+
+// TestKillAtEachFailpoint: the daemon is killed with SIGKILL at every point of a step once, on the embedded broker and on
+// Kafka; after each restart the line goes on, and no window differs from the sources.
+func TestKillAtEachFailpoint(t *testing.T) {
+	for _, c := range []combo{
+		{"embedded", "duckdb", "folder", "mariadb", "mariadb"},
+		{"kafka", "postgres", "s3", "mariadb", "mysql"},
+	} {
+		t.Run(c.String(), func(t *testing.T) {
+			e := newEnv(t, c)
+			first := e.run(t)
+			e.underLoad(t, 1)
+			first.kill()
+			for _, point := range failpoint.Names {
+				e.killedAt(t, point)
+			}
+			d := e.run(t)
+			e.underLoad(t, 2)
+			e.settled(t, 90*time.Second)
+			e.warehouseEquals(t)
+			d.stop(t)
+			t.Logf("%s: %d kills, %d windows, %d rows compared, 0 lost, 0 doubled", c, len(failpoint.Names)+1, e.checker.Windows, e.checker.Rows)
+		})
+	}
+}
+
+// killedAt starts a daemon that dies at a point, under load, and checks that it did.
+func (e *env) killedAt(t *testing.T, point string) {
+	t.Helper()
+	d := e.run(t, failpoint.Variable+"="+point)
+	deadline := time.Now().Add(90 * time.Second)
+	for {
+		select {
+		case <-d.done:
+			if d.cmd.ProcessState.ExitCode() != -1 { // -1: ended by a signal
+				t.Fatalf("at %s the daemon exited with %d instead of being killed", point, d.cmd.ProcessState.ExitCode())
+			}
+			return
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the daemon never reached %s", point)
+		}
+		e.steps(t, 10)
+	}
+}

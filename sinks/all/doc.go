@@ -1,0 +1,2 @@
+// Package all is the one list of stores and warehouses.
+package all

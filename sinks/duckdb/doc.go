@@ -1,0 +1,18 @@
+// Package duckdb is the warehouse of a one-machine deployment: a DuckDB file that this process holds.
+//
+// The address is duckdb:./warehouse.db with these options, all optional:
+//
+//	memory_limit     of the database, e.g. 2GB; default 512MB. Larger work spills
+//	threads          default: the machine's
+//	temp_directory   where it spills; default: the file's path and .tmp
+//	temp_limit       of that folder, e.g. 20GB; default 64GB
+//
+// Invariants, cited where they are enforced:
+//  1. One publish at a time: DuckDB's transactions are optimistic and would fail each other. The fence row is written
+//     before anything else, so that even a foreign session that changes it makes the publish fail.
+//  2. Parts come in as Arrow. The database has no access to files, for anybody: SQL cannot read or write outside of it.
+//  3. Every row that is loaded is counted by operation and compared with the manifest before it is applied; keys are
+//     compared too, since the tables have no primary key (12-90 times slower, and it cannot spill).
+//  4. A query of a user is one SELECT, in a session and a read-only transaction of its own, under a timeout.
+//  5. An error never holds a row value (internal/duck withholds what may quote one; a query's own text is withheld here).
+package duckdb

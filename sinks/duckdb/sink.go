@@ -1,0 +1,417 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/tidemill/tidemill/internal/duck"
+	"github.com/tidemill/tidemill/internal/failpoint"
+	"github.com/tidemill/tidemill/sinks"
+	"github.com/tidemill/tidemill/sinks/ledger"
+	"github.com/tidemill/tidemill/window"
+)
+
+// defaultMemory is enough to merge 200 k rows into 5 M without spilling.
+const defaultMemory = 512 << 20
+
+// Sink is a DuckDB warehouse.
+type Sink struct {
+	options duck.Options
+	turn    chan struct{} // holds one token: who has taken it may write (invariant 1)
+
+	mu       sync.Mutex
+	db       *duck.DB // opened at first use
+	sessions int      // that are open
+	broken   bool     // db answers nothing more
+}
+
+var (
+	_ window.Sink        = (*Sink)(nil)
+	_ window.TableReader = (*Sink)(nil)
+	_ window.Querier     = (*Sink)(nil)
+)
+
+var (
+	dialect = ledger.Dialect{JSON: "JSON"}
+	limits  = ledger.Limits{FoldCase: true, NoColumns: []string{"rowid"}}
+)
+
+// New returns the warehouse of an address.
+func New(address string) (*Sink, error) {
+	path, q, err := sinks.Path(address)
+	if err != nil {
+		return nil, fmt.Errorf("duckdb warehouse: %w", err)
+	}
+	o, err := options(q)
+	if err != nil {
+		return nil, fmt.Errorf("duckdb warehouse: %w", err)
+	}
+	o.Path = path
+	if o.TempDir == "" {
+		o.TempDir = path + ".tmp"
+	}
+	s := &Sink{options: o, turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
+	return s, nil
+}
+
+func options(q url.Values) (o duck.Options, err error) {
+	if err := sinks.CheckOptions(q, "memory_limit", "threads", "temp_directory", "temp_limit"); err != nil {
+		return o, err
+	}
+	o = duck.Options{Memory: defaultMemory, Threads: runtime.GOMAXPROCS(0), TempDir: q.Get("temp_directory")}
+	for name, to := range map[string]*int64{"memory_limit": &o.Memory, "temp_limit": &o.TempQuota} {
+		if v := q.Get(name); v != "" {
+			if *to, err = size(v); err != nil {
+				return o, fmt.Errorf("option %s: %w", name, err)
+			}
+		}
+	}
+	if v := q.Get("threads"); v != "" {
+		if o.Threads, err = strconv.Atoi(v); err != nil || o.Threads < 1 {
+			return o, errors.New("option threads: want a number from 1")
+		}
+	}
+	return o, nil
+}
+
+var sizePattern = regexp.MustCompile(`^([0-9]+)(KB|MB|GB|TB)$`)
+
+func size(s string) (int64, error) {
+	m := sizePattern.FindStringSubmatch(strings.ToUpper(s))
+	if m == nil {
+		return 0, fmt.Errorf("%q is not a size such as 512MB or 2GB", s)
+	}
+	shift := map[string]int{"KB": 10, "MB": 20, "GB": 30, "TB": 40}[m[2]]
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil || n == 0 || n > math.MaxInt64>>shift {
+		return 0, fmt.Errorf("%q is not a size such as 512MB or 2GB", s)
+	}
+	return n << shift, nil
+}
+
+// conn opens a session, and the file first if that has not happened yet.
+func (s *Sink) conn(ctx context.Context) (*duck.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.open(ctx); err != nil {
+		return nil, fmt.Errorf("opening the warehouse: %w", classify(err))
+	}
+	c, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.sessions++
+	return c, nil
+}
+
+// release closes a session. err is how its work ended: after a fatal error (the disk was full at a checkpoint) DuckDB
+// answers nothing more until the file is opened again, which waits for the last session to end.
+func (s *Sink) release(c *duck.Conn, err error) error {
+	cerr := c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions--
+	s.broken = s.broken || fatal(err)
+	return cerr
+}
+
+func (s *Sink) open(ctx context.Context) error {
+	if s.broken {
+		if s.sessions > 0 {
+			return errors.New("the database stopped after an error and is opened again when its last reader has ended")
+		}
+		if err := s.close(); err != nil {
+			return err
+		}
+	}
+	if s.db != nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(s.options.Path), 0o755); err != nil {
+		return err
+	}
+	db, err := duck.Open(ctx, s.options)
+	if err != nil {
+		return err
+	}
+	if err := closeFiles(ctx, db); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.db = db
+	return nil
+}
+
+// closeFiles takes the file system away from SQL (invariant 2). It cannot be given back while the database is open.
+func closeFiles(ctx context.Context, db *duck.DB) error {
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = c.Exec(ctx, "SET GLOBAL enable_external_access = false")
+	return errors.Join(err, c.Close())
+}
+
+// Close closes the file. Calls that are under way must have ended.
+func (s *Sink) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.close()
+}
+
+func (s *Sink) close() error {
+	if s.db == nil {
+		return nil
+	}
+	err := s.db.Close()
+	s.db, s.broken = nil, false
+	return err
+}
+
+// write runs fn in a transaction, one at a time (invariant 1).
+func (s *Sink) write(ctx context.Context, fn func(*duck.Conn) error) (err error) {
+	select {
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c, err := s.conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.release(c, err)) }()
+	return classify(c.Tx(ctx, func() error { return fn(c) }))
+}
+
+// Acquire makes epoch the owner of the pipeline.
+func (s *Sink) Acquire(ctx context.Context, pipeline string, epoch int64) (f window.Fence, err error) {
+	err = s.write(ctx, func(c *duck.Conn) error {
+		if err := makeLedger(ctx, c); err != nil {
+			return err
+		}
+		f, err = readFence(ctx, c, pipeline)
+		if errors.Is(err, window.ErrNoFence) {
+			if _, err := c.Exec(ctx, dialect.InsertFence(), pipeline, epoch, uuid.NewString()); err != nil {
+				return err
+			}
+			f, err = readFence(ctx, c, pipeline)
+		}
+		if err != nil {
+			return err
+		}
+		if err := ledger.CheckAcquire(f, epoch); err != nil {
+			return err
+		}
+		f.Epoch = epoch
+		_, err := c.Exec(ctx, ledger.TakeFence, pipeline, epoch)
+		return err
+	})
+	if err != nil {
+		return window.Fence{}, fmt.Errorf("acquiring pipeline %s: %w", pipeline, err)
+	}
+	return f, nil
+}
+
+// ledgerThere reports whether the ledger has been made.
+func ledgerThere(ctx context.Context, c *duck.Conn) (bool, error) {
+	n, err := duck.Scalar[int64](ctx, c, `SELECT (SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = $1)
+ + (SELECT count(*) FROM duckdb_views() WHERE database_name = current_database() AND schema_name = $1)`, ledger.Schema)
+	return n >= int64(len(ledger.Relations)), err
+}
+
+func makeLedger(ctx context.Context, c *duck.Conn) error {
+	if there, err := ledgerThere(ctx, c); err != nil || there {
+		return err
+	}
+	for _, q := range append([]string{"CREATE SCHEMA IF NOT EXISTS " + ledger.Schema}, dialect.Create()...) {
+		if _, err := c.Exec(ctx, q); err != nil {
+			return fmt.Errorf("making the ledger: %w", err)
+		}
+	}
+	return nil
+}
+
+func readFence(ctx context.Context, c *duck.Conn, pipeline string) (window.Fence, error) {
+	there, err := ledgerThere(ctx, c)
+	if err != nil {
+		return window.Fence{}, err
+	}
+	var row []driver.Value
+	if there {
+		row, err = c.Row(ctx, dialect.SelectFence(false), pipeline)
+	}
+	if !there || errors.Is(err, duck.ErrNoRow) {
+		return window.Fence{}, fmt.Errorf("pipeline %s: %w", pipeline, window.ErrNoFence)
+	}
+	if err != nil {
+		return window.Fence{}, err
+	}
+	instant := func(v driver.Value) *time.Time {
+		if t, ok := v.(time.Time); ok {
+			return &t
+		}
+		return nil
+	}
+	return ledger.Row{
+		Start: instant(row[0]), End: instant(row[1]), Slice: int64(row[2].(int32)), Final: row[3].(bool), Epoch: row[4].(int64),
+		Lineage: row[5].(string), Cut: row[6].(string), Manifest: row[7].(string), At: instant(row[8]),
+	}.Fence(pipeline)
+}
+
+// Fence reads the pipeline's fence row.
+func (s *Sink) Fence(ctx context.Context, pipeline string) (f window.Fence, err error) {
+	c, err := s.conn(ctx)
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, s.release(c, err)) }()
+	if f, err = readFence(ctx, c, pipeline); err != nil {
+		return window.Fence{}, fmt.Errorf("reading the fence: %w", classify(err))
+	}
+	return f, nil
+}
+
+// Publish runs the one transaction of a step.
+func (s *Sink) Publish(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) error {
+	if err := s.publish(ctx, p, local); err != nil {
+		return fmt.Errorf("publishing pipeline %s: %w", p.Pipeline, err)
+	}
+	return nil
+}
+
+func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) error {
+	if err := ledger.CheckManifest(p, limits); err != nil {
+		return err
+	}
+	loads := make([]*tableLoad, len(p.Manifest.Tables))
+	for i := range p.Manifest.Tables { // before the transaction: others wait for it
+		l := &tableLoad{TableLoad: &p.Manifest.Tables[i], stage: fmt.Sprintf("temp.main.tidemill_stage_%d", i)}
+		for _, part := range l.Parts {
+			file, err := local(ctx, part)
+			if err != nil {
+				return fmt.Errorf("fetching part %s: %w", part.Key, err)
+			}
+			l.files = append(l.files, file)
+		}
+		loads[i] = l
+	}
+	err := s.write(ctx, func(c *duck.Conn) error {
+		failpoint.Hit(failpoint.BeforeLock)
+		f, err := lockFence(ctx, c, p.Pipeline)
+		if err != nil {
+			return err
+		}
+		committed, err := ledger.CheckPublish(f, p)
+		if err != nil || committed {
+			return err
+		}
+		if err := writeTables(ctx, c, p, loads); err != nil {
+			return err
+		}
+		failpoint.Hit(failpoint.BeforeCommit)
+		return nil
+	})
+	if err == nil {
+		failpoint.Hit(failpoint.AfterCommit)
+	}
+	return err
+}
+
+// lockFence writes the fence row as it is (invariant 1), then reads it.
+func lockFence(ctx context.Context, c *duck.Conn, pipeline string) (window.Fence, error) {
+	f, err := readFence(ctx, c, pipeline)
+	if errors.Is(err, window.ErrNoFence) {
+		return f, ledger.NoFence(pipeline)
+	}
+	if err != nil {
+		return f, err
+	}
+	_, err = c.Exec(ctx, "UPDATE tidemill.fence SET epoch = epoch WHERE pipeline = $1", pipeline)
+	return f, err // read and written in one snapshot: a change in between makes the update fail
+}
+
+// writeTables does everything between the fence's check and the commit.
+func writeTables(ctx context.Context, c *duck.Conn, p *window.Publication, loads []*tableLoad) error {
+	var o ledger.Outcome
+	for i, l := range loads {
+		if err := own(ctx, c, p, l); err != nil {
+			return err
+		}
+		start := time.Now()
+		rows := attribute.Int64("tidemill.rows", l.Upserts+l.Deletes)
+		name := attribute.String("tidemill.table", l.Table.String())
+		if err := ledger.Span(ctx, "load", func(ctx context.Context) error { return l.load(ctx, c) }, name, rows); err != nil {
+			return err
+		}
+		if i == 0 {
+			failpoint.Hit(failpoint.MidCopy)
+		}
+		loaded := time.Now()
+		if err := ledger.Span(ctx, "apply", func(ctx context.Context) error { return l.apply(ctx, c) }, name, rows); err != nil {
+			return fmt.Errorf("applying %s: %w", l.Table, classify(err))
+		}
+		o.Load += loaded.Sub(start)
+		o.Apply += time.Since(loaded)
+	}
+	return move(ctx, c, p, o)
+}
+
+// own checks that the table is the pipeline's, makes it fit, and records it.
+func own(ctx context.Context, c *duck.Conn, p *window.Publication, l *tableLoad) error {
+	o, err := readOwner(ctx, c, l.Table)
+	if err == nil && o != nil {
+		err = ledger.CheckOwner(l.Table, o.pipeline, p.Pipeline)
+	}
+	if err != nil {
+		return err
+	}
+	if l.straight, err = prepare(ctx, c, l.TableLoad, o); err != nil {
+		return fmt.Errorf("preparing %s: %w", l.Table, classify(err))
+	}
+	insert, args, err := dialect.InsertTable(p, l.TableLoad)
+	if err != nil {
+		return err
+	}
+	if _, err = c.Exec(ctx, ledger.DeleteTable, l.Table.Schema, l.Table.Name); err == nil {
+		_, err = c.Exec(ctx, insert, args...)
+	}
+	return err
+}
+
+// move writes fence and receipt.
+func move(ctx context.Context, c *duck.Conn, p *window.Publication, o ledger.Outcome) error {
+	at := time.Now().UTC().Truncate(time.Microsecond) // the warehouse's clock is this process's
+	update, args, err := dialect.MoveFence(p, at)
+	if err != nil {
+		return err
+	}
+	n, err := c.Exec(ctx, update, args...)
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return fmt.Errorf("moving the fence of pipeline %s changed %d rows: %w", p.Pipeline, n, window.ErrFenced)
+	}
+	insert, args, err := dialect.InsertReceipt(p, o, at)
+	if err != nil {
+		return err
+	}
+	_, err = c.Exec(ctx, insert, args...)
+	return err
+}

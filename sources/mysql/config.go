@@ -1,0 +1,204 @@
+package mysql
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/tidemill/tidemill/internal/config"
+)
+
+// Config is a source file of type mysql. It serves MySQL and MariaDB: which one it talks to is asked of the server.
+type Config struct {
+	// Address is host:port, or the path of a unix socket.
+	Address  string        `yaml:"address"`
+	User     string        `yaml:"user"`
+	Password config.Secret `yaml:"password"`
+	// Tables says what is captured: "db.table", or "db.*" for every table of a database, those made later included. An
+	// exact name wins over "db.*".
+	Tables map[string]Table `yaml:"tables"`
+	TLS    TLS              `yaml:"tls"`
+	// ServerID is the replica id we show to the server; every reader of one server needs its own. 0 derives one from the
+	// source's name and a fixed range, which is right unless two projects read one server under one name.
+	ServerID uint32 `yaml:"server_id"`
+	// ChunkRows is how many rows of a first load are read in one snapshot. Fewer mean more round trips per row; more mean
+	// more memory (one or two chunks are held) and older snapshots on the server.
+	ChunkRows int `yaml:"chunk_rows"`
+}
+
+// Table is how one table, or every table of a pattern, is captured.
+type Table struct {
+	// Columns names columns that are not captured as they are: {notes: drop}.
+	Columns map[string]string `yaml:"columns"`
+}
+
+// TLS says how the connection is protected.
+type TLS struct {
+	// Mode: "off" (default) speaks plain text, right on one host or inside a tunnel; "verify" demands a certificate that
+	// is valid for the address; "verify-ca" only that it is signed by CA, for servers behind a changing name.
+	Mode string `yaml:"mode"`
+	// CA is a file of PEM certificates that sign servers; empty takes the system's. It is read at each connection, so that
+	// a renewed bundle needs no restart.
+	CA string `yaml:"ca"`
+	// Cert and Key are files for servers that demand a certificate of the client.
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+	// ServerName is the name to verify when it is not the address's host.
+	ServerName string `yaml:"server_name"`
+}
+
+const (
+	tlsOff      = "off"
+	tlsVerify   = "verify"
+	tlsVerifyCA = "verify-ca"
+
+	actionDrop      = "drop"
+	actionPseudonym = "pseudonym"
+
+	defaultPort = "3306"
+)
+
+// Default is the configuration that a file is decoded over.
+func Default() Config {
+	return Config{TLS: TLS{Mode: tlsOff}, ChunkRows: 50_000}
+}
+
+// Validate reports everything that is wrong, by YAML path. It touches no network and no file.
+func (c *Config) Validate(report func(path, message string)) {
+	switch {
+	case c.Address == "":
+		report("address", "is required: host:port of the server")
+	case !strings.HasPrefix(c.Address, "/"):
+		if _, _, err := net.SplitHostPort(c.address()); err != nil {
+			report("address", "must be host:port or the path of a unix socket")
+		}
+	}
+	if c.User == "" {
+		report("user", "is required: an account with REPLICATION SLAVE, REPLICATION CLIENT and SELECT")
+	}
+	if c.ChunkRows < 1 || c.ChunkRows > 5_000_000 {
+		report("chunk_rows", "must be between 1 and 5000000")
+	}
+	if c.ServerID == math.MaxUint32 {
+		report("server_id", "must be between 1 and 4294967294, or 0 to derive one")
+	}
+	c.TLS.validate(report)
+	if len(c.Tables) == 0 {
+		report("tables", `is required: what to capture, like "clinic.patients:" or "clinic.*:"`)
+	}
+	for _, name := range sortedKeys(c.Tables) {
+		validateTable(name, c.Tables[name], report)
+	}
+}
+
+func validateTable(name string, t Table, report func(path, message string)) {
+	at := config.Path("tables", name)
+	if _, err := parsePattern(name); err != nil {
+		report(at, err.Error())
+	}
+	for _, col := range sortedKeys(t.Columns) {
+		at := config.Path("tables", name, "columns", col)
+		switch t.Columns[col] {
+		case actionDrop:
+		case actionPseudonym:
+			report(at, "pseudonym is not available for MySQL sources yet: use drop, or leave the column out of this list")
+		default:
+			report(at, fmt.Sprintf("must be %q", actionDrop))
+		}
+	}
+}
+
+func (t TLS) validate(report func(path, message string)) {
+	if !slices.Contains([]string{tlsOff, tlsVerify, tlsVerifyCA}, t.Mode) {
+		report("tls.mode", "must be off, verify or verify-ca"+config.DidYouMean(t.Mode, []string{tlsOff, tlsVerify, tlsVerifyCA}))
+		return
+	}
+	if t.Mode == tlsOff && (t.CA != "" || t.Cert != "" || t.Key != "" || t.ServerName != "") {
+		report("tls.mode", "is off, but other tls settings are given: set it to verify")
+	}
+	if (t.Cert == "") != (t.Key == "") {
+		report("tls.cert", "cert and key go together")
+	}
+	if t.Mode == tlsVerifyCA && t.CA == "" {
+		report("tls.ca", "is required with verify-ca: any certificate of a public authority would pass otherwise")
+	}
+}
+
+// address completes the port.
+func (c *Config) address() string {
+	if strings.HasPrefix(c.Address, "/") {
+		return c.Address
+	}
+	if _, _, err := net.SplitHostPort(c.Address); err != nil && !strings.Contains(strings.TrimPrefix(c.Address, "["), ":") {
+		return net.JoinHostPort(strings.Trim(c.Address, "[]"), defaultPort)
+	}
+	return c.Address
+}
+
+func (c *Config) network() string {
+	if strings.HasPrefix(c.Address, "/") {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// tls reads the certificates and returns the connection's TLS configuration, nil for plain text.
+func (c *Config) tls() (*tls.Config, error) {
+	if c.TLS.Mode == tlsOff {
+		return nil, nil
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.TLS.ServerName}
+	if out.ServerName == "" {
+		out.ServerName, _, _ = net.SplitHostPort(c.address())
+	}
+	if c.TLS.CA != "" {
+		pem, err := os.ReadFile(c.TLS.CA)
+		if err != nil {
+			return nil, fmt.Errorf("reading tls.ca: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("reading tls.ca: %s holds no PEM certificate", c.TLS.CA)
+		}
+	}
+	if c.TLS.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+		if err != nil {
+			return nil, fmt.Errorf("reading tls.cert and tls.key: %w", err)
+		}
+		out.Certificates = []tls.Certificate{pair}
+	}
+	if c.TLS.Mode == tlsVerifyCA {
+		verifyOnlyChain(out)
+	}
+	return out, nil
+}
+
+// verifyOnlyChain checks that the server's certificate is signed by the given authority, whatever name it is for. The
+// standard check is all or nothing, so it is replaced by the half that is wanted.
+func verifyOnlyChain(c *tls.Config) {
+	roots := c.RootCAs
+	c.InsecureSkipVerify = true
+	c.VerifyConnection = func(s tls.ConnectionState) error {
+		opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+		for _, cert := range s.PeerCertificates[1:] {
+			opts.Intermediates.AddCert(cert)
+		}
+		_, err := s.PeerCertificates[0].Verify(opts)
+		return err
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,229 @@
+package mysql
+
+import (
+	"context"
+
+	"github.com/go-mysql-org/go-mysql/replication"
+	"github.com/zeebo/xxh3"
+
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/sources/mysql/rows"
+)
+
+// planned is what a table map leads to. Uncaptured tables are remembered too: to look one up is all they cost.
+type planned struct {
+	table   *table // nil: not captured
+	plan    *rows.Plan
+	print   uint64 // fingerprint of the plan's schema
+	invalid int64  // values without a canonical form that were counted
+}
+
+// plan binds a table map that was not seen before.
+func (s *stream) plan(ctx context.Context, ev, body []byte) (*planned, error) {
+	name := tableMapName(body)
+	if !s.tables.wanted(name) {
+		return &planned{}, nil
+	}
+	t := s.tables.byName[name]
+	if t == nil {
+		t = s.tables.add(name)
+		t.defined = s.began
+		s.loader.enqueue(name)
+	}
+	if t.parked != "" {
+		return &planned{table: t}, nil
+	}
+	if t.outdated || t.catalogue == nil {
+		if err := s.refresh(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	p, err := s.bind(ev, t)
+	if err == nil && p.Stale() {
+		if err := s.refresh(ctx, t); err != nil {
+			return nil, err
+		}
+		p, err = s.bind(ev, t)
+	}
+	if err != nil {
+		s.park(name, tableProblem(name, err))
+		return &planned{table: t}, nil
+	}
+	return &planned{table: t, plan: p, print: p.Schema().Fingerprint()}, nil
+}
+
+func (s *stream) bind(ev []byte, t *table) (*rows.Plan, error) {
+	parsed, err := s.parse(ev)
+	if err != nil {
+		return nil, &rows.MalformedError{Table: t.name, Reason: "the table map does not parse"}
+	}
+	return rows.NewPlan(parsed.(*replication.TableMapEvent), t.catalogue)
+}
+
+// target is where a plan puts the rows of the event at hand.
+type target struct {
+	out ingest.Emitter
+	id  ingest.TableID
+}
+
+func (t *target) Partitions() int               { return t.out.Partitions(t.id) }
+func (t *target) Builder(p int) *ingest.Builder { return t.out.Builder(t.id, p) }
+
+// touching is a target that also notes the keys for the chunks of the table that are being loaded.
+type touching struct {
+	target
+	log *touchLog
+}
+
+func (t *touching) Touched(key []byte) { t.log.touch(xxh3.Hash128(key)) }
+
+var (
+	_ rows.Target  = (*target)(nil)
+	_ rows.Toucher = (*touching)(nil)
+)
+
+// rows decodes the rows of an event into the emitter's builders.
+func (s *stream) rows(ctx context.Context, ev rowsEvent) error {
+	t := ev.to.table
+	if t.parked != "" || ev.to.plan == nil {
+		return nil
+	}
+	if t.schema == nil || t.print != ev.to.print {
+		if err := s.declare(ctx, t, ev.to.plan.Schema()); err != nil || t.parked != "" {
+			return err
+		}
+	}
+	e, ok, err := rows.Split(ev.typ, ev.data)
+	switch {
+	case err != nil:
+		s.park(t.name, tableProblem(t.name, err))
+		return nil
+	case !ok:
+		s.park(t.name, "the server logs rows in the format of MySQL 5.0, which is not read; run: "+resyncCommand(t.name))
+		return nil
+	}
+	n, err := s.decode(t, ev.to.plan, e)
+	s.pos.rows += n
+	t.rows += int64(n)
+	s.meters.byteCount += int64(len(ev.data))
+	if err != nil { // of one table only, and only from this row on
+		s.park(t.name, tableProblem(t.name, err))
+	}
+	if s.unflushed += len(ev.data); s.unflushed >= progressBytes {
+		s.unflushed = 0
+		return s.out.Progress(ctx, s.pos.text())
+	}
+	return nil
+}
+
+func (s *stream) decode(t *table, p *rows.Plan, e rows.Event) (int, error) {
+	if t.touched == nil {
+		s.target.id = t.id
+		return p.Rows(e.Kind, e.Body, &s.target)
+	}
+	t.touched.in(groupRef{start: s.began, gtid: s.next})
+	s.touching.target.id, s.touching.log = t.id, t.touched
+	return p.Rows(e.Kind, e.Body, &s.touching)
+}
+
+// declare tells the emitter the schema of the rows to come, or parks the table when the log cannot go on with it.
+func (s *stream) declare(ctx context.Context, t *table, schema *ingest.Schema) error {
+	print := schema.Fingerprint()
+	if t.schema != nil && t.print == print {
+		return nil
+	}
+	if t.schema != nil && !t.ahead {
+		if why := changeable(t.schema, schema); why != "" {
+			s.park(t.name, why+"; run: "+resyncCommand(t.name))
+			return nil
+		}
+	}
+	id, err := s.out.Table(ctx, schema)
+	if err != nil {
+		return err
+	}
+	t.schema, t.id, t.print, t.ahead = schema, id, print, false
+	return nil
+}
+
+// appear registers a table that was created or renamed into a captured name: it is declared now and loaded later.
+func (s *stream) appear(ctx context.Context, name ingest.TableName) error {
+	if s.tables.byName[name] != nil {
+		return nil // parked: only a resync brings it back
+	}
+	t := s.tables.add(name)
+	t.defined = s.began
+	if err := s.refresh(ctx, t); err != nil {
+		return err
+	}
+	if t.catalogue == nil {
+		delete(s.tables.byName, name) // gone again; should it come back, its table map tells
+		return nil
+	}
+	schema, err := rows.SchemaFrom(name, *t.catalogue)
+	if err != nil {
+		s.park(name, tableProblem(name, err))
+		return nil
+	}
+	s.loader.enqueue(name)
+	if err := s.declare(ctx, t, schema); err != nil {
+		return err
+	}
+	t.ahead = true // the catalogue may be newer than the log
+	return nil
+}
+
+// define notes that a table's definition may have changed: plans made with the old catalogue are dropped, and chunks
+// that were read by it are read again.
+func (s *stream) define(t *table) {
+	t.outdated, t.defined = true, s.began
+	for hash, p := range s.plans {
+		if p.table == t {
+			delete(s.plans, hash)
+		}
+	}
+}
+
+// refresh reads the table's catalogue. A table that is gone keeps what was known.
+func (s *stream) refresh(ctx context.Context, t *table) error {
+	c, ok, err := readCatalogue(ctx, s.db, s.flavor, t.name, t.drop)
+	if err != nil {
+		return s.config.failure("reading the catalogue of "+t.name.String(), err)
+	}
+	t.outdated = false
+	if ok {
+		t.catalogue = c
+	}
+	return nil
+}
+
+// park stops a table from here on. The emitter hears of it between groups.
+func (s *stream) park(name ingest.TableName, why string) {
+	t := s.tables.byName[name]
+	if t == nil || t.parked != "" {
+		return
+	}
+	t.parked, t.touched = why, nil
+	s.parks = append(s.parks, name)
+}
+
+func (s *stream) parkNow(ctx context.Context) error {
+	for _, name := range s.parks {
+		t := s.tables.byName[name]
+		s.status.park(name, t.parked)
+		if err := s.out.Park(ctx, name, t.parked); err != nil {
+			return err
+		}
+	}
+	s.parks = s.parks[:0]
+	return nil
+}
+
+// refused turns an effect of the machine into the error that stops the stream.
+func (s *stream) refused(r reason) error {
+	e := &Error{Cause: Lost, Server: s.config.Address, What: reasons[r].what, Remedy: reasons[r].remedy}
+	if e.Remedy == "" {
+		e.Remedy = "run: tidemill resync"
+	}
+	return e
+}

@@ -1,0 +1,53 @@
+package mysql
+
+import "github.com/tidemill/tidemill/ingest"
+
+// reason is why a table is parked or the stream stops. The texts are for the operator and hold no values.
+type reason uint8
+
+const (
+	reasonNone reason = iota
+	reasonFragment
+	reasonRolledBack
+	reasonCascade
+	reasonXA
+	reasonReplaced
+	reasonSwapped
+	reasonDropped
+	reasonTruncated
+	reasonRenamed
+	reasonStatement
+	reasonIncident
+	reasonAnonymous
+	reasonTorn
+)
+
+// reasons says what happened and what mends it; %s is the table.
+var reasons = map[reason]struct{ name, what, remedy string }{
+	reasonFragment:   {"fragment", "a change was logged as fragments of rows, which are not read yet", "SET GLOBAL binlog_row_event_fragment_threshold to its maximum"},
+	reasonRolledBack: {"rolled back", "a transaction with rows of tables without transactions was rolled back in part", ""},
+	reasonCascade:    {"cascade", "a foreign key's cascade may have changed rows that the binlog does not hold", "SET the foreign key to RESTRICT, or expect this after each change of the parent"},
+	reasonXA:         {"xa", "an XA transaction changed it, whose outcome was open when its rows were logged", ""},
+	reasonReplaced:   {"replaced", "CREATE OR REPLACE TABLE replaced it", ""},
+	reasonSwapped:    {"swapped", "ALTER TABLE changed rows without logging them (a partition or tablespace)", ""},
+	reasonDropped:    {"dropped", "it was dropped", ""},
+	reasonTruncated:  {"truncated", "it was truncated", ""},
+	reasonRenamed:    {"renamed", "it was renamed", ""},
+	reasonStatement:  {"statement", "a session with binlog_format = STATEMENT changed it, so that its rows are not in the binlog", "have that session use ROW (GRANT TRIGGER to the source's account lets this be narrowed to the tables that were changed)"},
+	reasonIncident:   {"incident", "the server reports that it lost events of its binlog (an INCIDENT event)", ""},
+	reasonAnonymous:  {"anonymous", "the binlog holds a transaction without a GTID", "SET GLOBAL gtid_mode = ON, then run: tidemill resync"},
+	reasonTorn:       {"torn", "the binlog holds a group without its end, as after a crash of the server's disk", ""},
+}
+
+func (r reason) String() string { return reasons[r].name }
+
+// parkReason is the text that goes with a parked table.
+func parkReason(r reason, t ingest.TableName) string {
+	text := reasons[r].what
+	if fix := reasons[r].remedy; fix != "" {
+		text += "; " + fix
+	}
+	return text + "; then run: " + resyncCommand(t)
+}
+
+func resyncCommand(t ingest.TableName) string { return "tidemill resync " + t.String() }

@@ -1,0 +1,146 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/sources/mysql/rows"
+)
+
+// table is a captured table as of the point of the log that the stream has reached. The stream's goroutine owns it.
+type table struct {
+	name      ingest.TableName
+	drop      []string        // columns that are not captured
+	catalogue *rows.Catalogue // the newest that was read; a hint only
+	outdated  bool            // a definition may have changed since
+	child     bool            // foreign keys of the table cascade and the server does not log what they change
+	schema    *ingest.Schema  // as declared last; nil before
+	print     uint64          // its fingerprint
+	id        ingest.TableID
+	ahead     bool      // schema is from a catalogue, which may be newer than the log
+	defined   coord     // of the last statement that may have changed the definition
+	parked    string    // why the table stands still
+	touched   *touchLog // while chunks of its first load are under way
+	rows      int64     // emitted since the meters were read
+}
+
+// tables is the captured tables by name.
+type tables struct {
+	capture  capture
+	byName   map[ingest.TableName]*table
+	triggers map[string]bool // databases with triggers
+}
+
+func newTables(c capture) *tables {
+	return &tables{capture: c, byName: map[ingest.TableName]*table{}, triggers: map[string]bool{}}
+}
+
+// add registers a table that the configuration captures.
+func (ts *tables) add(name ingest.TableName) *table {
+	cfg, _ := ts.capture.match(name)
+	t := &table{name: name, drop: sortedKeys(cfg.Columns)}
+	ts.byName[name] = t
+	return t
+}
+
+// The world of the group machine.
+var _ world = (*tables)(nil)
+
+func (ts *tables) captured(n ingest.TableName) bool {
+	t := ts.byName[n]
+	return t != nil && t.parked == ""
+}
+
+func (ts *tables) wanted(n ingest.TableName) bool {
+	_, ok := ts.capture.match(n)
+	return ok
+}
+
+func (ts *tables) inDatabase(schema string) []ingest.TableName {
+	var out []ingest.TableName
+	for n, t := range ts.byName {
+		if n.Schema == schema && t.parked == "" {
+			out = append(out, n)
+		}
+	}
+	slices.SortFunc(out, compareNames)
+	return out
+}
+
+func (ts *tables) hasTriggers(schema string) bool { return ts.triggers[schema] }
+
+func compareNames(a, b ingest.TableName) int {
+	return slices.Compare([]string{a.Schema, a.Name}, []string{b.Schema, b.Name})
+}
+
+// readCatalogue reads what the server says about a table. ok is false when the table does not exist or cannot be seen.
+func readCatalogue(ctx context.Context, db *sql.DB, f flavor, name ingest.TableName, drop []string) (c *rows.Catalogue, ok bool, err error) {
+	query, args := rows.CatalogueQuery(string(f), name)
+	r, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, false, err
+	}
+	defer r.Close()
+	read, err := rows.ReadCatalogue(r)
+	if err != nil {
+		return nil, false, err
+	}
+	read.Drop = drop
+	return &read, len(read.Columns) > 0, nil
+}
+
+// tableProblem turns what the row codec says about a table into the reason for parking it. Its errors hold no values.
+func tableProblem(t ingest.TableName, err error) string {
+	text := err.Error()
+	var unsupported *rows.UnsupportedError
+	if errors.As(err, &unsupported) {
+		what := unsupported.Type
+		if unsupported.Column != "" {
+			what = fmt.Sprintf("column %s is %s", quoteName(unsupported.Column), unsupported.Type)
+		}
+		return fmt.Sprintf("%s; run: %s; then: %s", what, unsupported.Hint, resyncCommand(t))
+	}
+	return text + "; then run: " + resyncCommand(t)
+}
+
+// changeable says whether a declared table can go on as next: columns may come and go, a type may widen. It returns why not.
+func changeable(old, next *ingest.Schema) string {
+	if !slices.Equal(old.Key, next.Key) {
+		return "its primary key changed"
+	}
+	for _, c := range next.Columns {
+		i := old.Column(c.Name)
+		if i < 0 {
+			continue
+		}
+		if was := old.Columns[i].Type; !widens(was, c.Type) {
+			return fmt.Sprintf("the type of column %s changed from %s to %s", quoteName(c.Name), old.Columns[i].Native, c.Native)
+		} else if slices.Contains(old.Key, c.Name) && was.Kind != c.Type.Kind {
+			return fmt.Sprintf("the type of key column %s changed from %s to %s", quoteName(c.Name), old.Columns[i].Native, c.Native)
+		}
+	}
+	return ""
+}
+
+// widens reports whether every value of a is a value of b.
+func widens(a, b ingest.Type) bool {
+	if a.Kind == b.Kind {
+		return a.Kind != ingest.Decimal || b.Scale >= a.Scale && b.Precision-b.Scale >= a.Precision-a.Scale
+	}
+	rank := map[ingest.Kind]int{ingest.Int16: 1, ingest.Int32: 2, ingest.Int64: 3}
+	switch {
+	case rank[a.Kind] > 0 && rank[b.Kind] > 0:
+		return rank[a.Kind] < rank[b.Kind]
+	case a.Kind == ingest.Float32:
+		return b.Kind == ingest.Float64
+	case a.Kind == ingest.JSON:
+		return b.Kind == ingest.Text
+	case a.Kind == ingest.Int64 && b.Kind == ingest.Decimal: // BIGINT became BIGINT UNSIGNED or a wide DECIMAL
+		return b.Precision-b.Scale >= 19
+	}
+	return false
+}

@@ -1,0 +1,192 @@
+package window
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/tidemill/tidemill/ingest"
+	statefile "github.com/tidemill/tidemill/window/state"
+)
+
+const stateFile = "state.db"
+
+// statePath is where the state file is.
+func (c *Config) statePath() string { return filepath.Join(c.Dir, stateFile) }
+
+// duckState is the engine: a DuckDB file.
+type duckState struct {
+	options statefile.Options
+	file    *statefile.File
+}
+
+var _ engine = (*duckState)(nil)
+
+func openState(ctx context.Context, c *Config) (engine, error) {
+	d := &duckState{options: statefile.Options{Path: c.statePath(), Memory: c.StateMemory, Threads: c.StateThreads, TempQuota: c.SpillQuota}}
+	var err error
+	if d.file, err = statefile.Open(ctx, d.options); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *duckState) meta(ctx context.Context) ([]byte, error)    { return d.file.Meta(ctx) }
+func (d *duckState) mark(ctx context.Context, meta []byte) error { return d.file.SetMeta(ctx, meta) }
+func (d *duckState) maintain(ctx context.Context) error          { return d.file.Maintain(ctx) }
+func (d *duckState) topics(context.Context) ([]string, error) {
+	return slices.Sorted(maps.Keys(d.file.Tables())), nil
+}
+
+func (d *duckState) close() error {
+	if d.file == nil {
+		return nil
+	}
+	return d.file.Close()
+}
+
+func (d *duckState) prime(ctx context.Context, topic string, schema *ingest.Schema, read func(func(arrow.RecordBatch) error) error) error {
+	return d.file.Prime(ctx, topic, schema, read)
+}
+
+// remove closes the file and deletes it.
+func (d *duckState) remove() error {
+	if d.file != nil {
+		if err := d.file.Close(); err != nil {
+			return err
+		}
+		d.file = nil
+	}
+	return statefile.Remove(d.options.Path)
+}
+
+func (d *duckState) reset(ctx context.Context) (err error) {
+	if err := d.remove(); err != nil {
+		return err
+	}
+	d.file, err = statefile.Open(ctx, d.options)
+	return err
+}
+
+func (d *duckState) export(ctx context.Context, dir string) ([]string, error) {
+	files, err := d.file.Export(ctx, dir)
+	var out []string
+	for _, f := range files {
+		out = append(out, filepath.Base(f.Path))
+	}
+	return out, err
+}
+
+func (d *duckState) restore(ctx context.Context, dir string) error {
+	if err := d.remove(); err != nil {
+		return err
+	}
+	file, err := statefile.Import(ctx, d.options, dir)
+	if err != nil {
+		return errors.Join(err, d.reset(ctx))
+	}
+	d.file = file
+	return nil
+}
+
+func (d *duckState) spill(_ context.Context, path string, b *bucket) (int64, error) {
+	w, err := statefile.NewSpillWriter(path, b.schema.Arrow())
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range b.batches {
+		if err := w.Write(r.record); err != nil {
+			_, cerr := w.Close()
+			return 0, errors.Join(err, cerr)
+		}
+	}
+	return w.Close()
+}
+
+func (d *duckState) prepare(ctx context.Context, w *work, dir string, save func([]preparedTable) ([]byte, error)) (timings, error) {
+	var plan statefile.Plan
+	var tables []WarehouseTable
+	used := map[string]bool{}
+	for _, r := range w.replicas {
+		in := w.inputs[r.input]
+		used[in.topic] = true
+		tables = append(tables, r.table)
+		plan.Outputs = append(plan.Outputs, statefile.Output{Name: r.table.String(), Input: in.topic, Schema: in.schema, Replace: r.replace})
+	}
+	for _, v := range w.views {
+		tables = append(tables, v.Table)
+		plan.Outputs = append(plan.Outputs, statefile.Output{Name: v.Table.String(), View: v.View, Hold: v.mode == stands, Past: v.past, Replace: v.mode == replaces})
+	}
+	var changes []statefile.Changes
+	for _, in := range w.inputs {
+		// A base begins with an empty table. Should the process die before the step commits, nothing is lost: as long as
+		// the input has no base, no view reads its table.
+		if in.base && in.stored {
+			if err := d.file.Prime(ctx, in.topic, in.schema, nil); err != nil {
+				return timings{}, err
+			}
+		}
+		if in.stored || used[in.topic] {
+			changes = append(changes, changesOf(in)...)
+		}
+	}
+	_, stats, err := d.file.Prepare(ctx, plan, changes, dir, func(deltas []statefile.Delta) ([]byte, error) {
+		out, err := preparedTables(tables, deltas)
+		if err != nil {
+			return nil, err
+		}
+		return save(out)
+	})
+	return timings{stats.Load + stats.Collapse, stats.Join + stats.Apply, stats.Parquet}, err
+}
+
+func changesOf(in workInput) []statefile.Changes {
+	var out []statefile.Changes
+	for _, b := range in.buckets {
+		c := statefile.Changes{Input: in.topic, Schema: b.schema}
+		for _, r := range b.runs {
+			c.Spilled = append(c.Spilled, r.path)
+		}
+		for _, r := range b.batches {
+			c.Batches = append(c.Batches, r.record)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// preparedTables leaves out the tables that the step does not change.
+func preparedTables(tables []WarehouseTable, deltas []statefile.Delta) ([]preparedTable, error) {
+	var out []preparedTable
+	for i, d := range deltas {
+		if d.Output != tables[i].String() {
+			return nil, fmt.Errorf("the delta of %s came where that of %s was due", d.Output, tables[i])
+		}
+		if len(d.Parts) == 0 && !d.Replace {
+			continue
+		}
+		t := preparedTable{load: TableLoad{Table: tables[i], Columns: d.Columns, Key: d.Key, Upserts: d.Upserts, Deletes: d.Deletes, Replace: d.Replace}}
+		for _, p := range d.Parts {
+			t.load.Parts = append(t.load.Parts, Part{Bytes: p.Bytes, Rows: p.Rows, SHA256: p.SHA256})
+			t.files = append(t.files, p.Path)
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// halting marks the errors of a step that come back however often it is tried.
+func halting(err error) error {
+	var key *statefile.KeyError
+	var schema *statefile.SchemaError
+	var primed *statefile.NotPrimedError
+	if errors.As(err, &key) || errors.As(err, &schema) || errors.As(err, &primed) {
+		return &RefusedError{What: "the step cannot be prepared", Err: err}
+	}
+	return err
+}

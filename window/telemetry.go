@@ -1,0 +1,140 @@
+package window
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/telemetry"
+)
+
+// meter holds the instruments of the window stage. Names are telemetry's, values are counts and times (never a row).
+type meter struct {
+	rows, published, repeats, void, spilled metric.Int64Counter
+	stage, visible                          metric.Float64Histogram
+	memory                                  metric.Int64Gauge
+}
+
+func newMeter(m metric.Meter) (out meter, err error) {
+	counter := func(name, unit, what string) metric.Int64Counter {
+		c, cerr := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(what))
+		if err == nil {
+			err = cerr
+		}
+		return c
+	}
+	histogram := func(name, what string) metric.Float64Histogram {
+		h, herr := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(what))
+		if err == nil {
+			err = herr
+		}
+		return h
+	}
+	out.rows = counter(telemetry.MetricWindowRows, "{row}", "change rows read for published windows")
+	out.published = counter(telemetry.MetricWindowPublished, "{publish}", "publishes")
+	out.repeats = counter(telemetry.MetricLogRepeats, "{row}", "repeated rows that were dropped")
+	out.void = counter(telemetry.MetricLogVoid, "{record}", "records of a superseded owner that were skipped")
+	out.spilled = counter(telemetry.MetricWindowSpilled, "By", "bytes written to local runs")
+	out.stage = histogram(telemetry.MetricWindowSeconds, "time of one stage of a step")
+	out.visible = histogram(telemetry.MetricWindowVisible, "window end to commit in the warehouse")
+	g, gerr := m.Int64Gauge(telemetry.MetricWindowMemory, metric.WithUnit("By"), metric.WithDescription("bytes held by open windows"))
+	if err == nil {
+		err = gerr
+	}
+	out.memory = g
+	return out, err
+}
+
+// counters notes what the tracker said about a record.
+func (k *keeper) counters(ctx context.Context, v verdict, skip int64, h *ingest.Header) {
+	switch {
+	case v == duplicate && h.Kind == ingest.BatchRecord:
+		k.meter.repeats.Add(ctx, h.Rows, k.attrs)
+	case v == void:
+		k.meter.void.Add(ctx, 1, k.attrs)
+	case skip > 0:
+		k.meter.repeats.Add(ctx, skip, k.attrs)
+	}
+}
+
+// stage is a part of a step that ran from start for d.
+type stage struct {
+	name  string
+	start time.Time
+	d     time.Duration
+}
+
+// record makes a finished span of a stage, and its histogram entry.
+func (k *keeper) stage(ctx context.Context, g stage) {
+	_, span := k.cfg.Tracer.Start(ctx, g.name, trace.WithTimestamp(g.start))
+	span.End(trace.WithTimestamp(g.start.Add(g.d)))
+	k.meter.stage.Record(ctx, g.d.Seconds(), metric.WithAttributes(
+		attribute.String(telemetry.KeyPipeline, k.cfg.Name), attribute.String(telemetry.KeyStage, g.name)))
+}
+
+// begin opens the root span of a step, as of its first row, with links to the batches it consists of.
+func (k *keeper) begin(ctx context.Context, st *plannedStep, since time.Time, taken []*bucket) (context.Context, trace.Span) {
+	var links []trace.Link
+	for _, b := range taken {
+		for _, l := range b.links {
+			if len(links) < maxLinks {
+				links = append(links, trace.Link{SpanContext: l})
+			}
+		}
+	}
+	return k.cfg.Tracer.Start(ctx, telemetry.SpanWindow, trace.WithNewRoot(), trace.WithTimestamp(since), trace.WithLinks(links...), trace.WithAttributes(
+		attribute.String(telemetry.KeyPipeline, k.cfg.Name),
+		attribute.String(telemetry.KeyWindow, st.step.Start.UTC().Format(time.RFC3339)),
+		attribute.Int(telemetry.KeySlice, st.step.Slice),
+		attribute.Int64(telemetry.KeyRowsIn, st.rows),
+		attribute.Int64(telemetry.KeyLate, st.late),
+		attribute.String(telemetry.KeyCut, st.cut.positions()),
+	))
+}
+
+// end closes the root span of a step.
+func end(span trace.Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
+}
+
+// visible notes a published step in its span and in the metrics.
+func (k *keeper) visible(ctx context.Context, p *Publication, at time.Time) {
+	lag := at.Sub(p.Step.End)
+	var rows, bytes int64
+	for _, t := range p.Manifest.Tables {
+		rows += t.Upserts + t.Deletes
+		for _, part := range t.Parts {
+			bytes += part.Bytes
+		}
+	}
+	trace.SpanFromContext(ctx).SetAttributes(
+		attribute.Int64(telemetry.KeyRows, rows), attribute.Int64(telemetry.KeyBytes, bytes), attribute.Int64(telemetry.KeyLag, lag.Milliseconds()),
+		attribute.String(telemetry.KeyManifest, p.Hash))
+	k.meter.rows.Add(ctx, p.Stats.RowsIn, k.attrs)
+	k.meter.published.Add(ctx, 1, k.attrs)
+	if p.Step.Final {
+		k.meter.visible.Record(ctx, lag.Seconds(), k.attrs)
+	}
+}
+
+// positions is the cut as text: one position per source.
+func (c Cut) positions() string {
+	out := make(map[string]string, len(c))
+	for name, s := range c {
+		out[name] = string(s.Position)
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return "" // strings only
+	}
+	return string(b)
+}

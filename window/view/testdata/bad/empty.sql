@@ -1,0 +1,2 @@
+-- key: id
+-- want: the file holds 0 statements; write one SELECT
