@@ -7,6 +7,8 @@ import (
 	"maps"
 	"strings"
 	"time"
+
+	"github.com/tidemill/tidemill/internal/kafka"
 )
 
 // mark is a checkpoint on its way: it is written when all that it covers is acknowledged.
@@ -124,6 +126,9 @@ func (w *Writer) acknowledged(ctx context.Context, m *mark) error {
 
 func checkpointKey(source string, epoch int64) string { return fmt.Sprintf("%s@%d", source, epoch) }
 
+// sourceOf is the reverse of checkpointKey.
+func sourceOf(key string) string { return key[:max(0, strings.LastIndexByte(key, '@'))] }
+
 func (e *env) writeCheckpoint(ctx context.Context, c *Checkpoint) error {
 	v, err := json.Marshal(c)
 	if err != nil {
@@ -135,13 +140,54 @@ func (e *env) writeCheckpoint(ctx context.Context, c *Checkpoint) error {
 	return nil
 }
 
+// Floors are the offsets, by topic and partition, from which a new owner of each source would read. The log may be trimmed
+// up to there and no further, whatever pipelines are done with.
+func Floors(ctx context.Context, cfg kafka.Config) (map[string][]int64, error) {
+	points, err := Checkpoints(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]int64{}
+	for _, c := range points {
+		for topic, marks := range c.Partitions {
+			for _, m := range marks {
+				out[topic] = append(out[topic], m.Offset)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Checkpoints reads the checkpoint that counts of every source.
+func Checkpoints(ctx context.Context, cfg kafka.Config) (map[string]Checkpoint, error) {
+	records, err := readKeyed(ctx, cfg, PositionsTopic)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]Checkpoint{}
+	for _, r := range records {
+		source := sourceOf(r.key)
+		if _, known := out[source]; known {
+			continue
+		}
+		c, _, err := newestCheckpoint(source, records)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			out[source] = *c
+		}
+	}
+	return out, nil
+}
+
 // newestCheckpoint picks the checkpoint that counts among the records of the positions topic: that of the highest epoch,
 // and of those the highest number. It also lists the keys of the source's other epochs. nil when there is none.
 func newestCheckpoint(source string, records []keyed) (*Checkpoint, []string, error) {
 	var best *Checkpoint
 	keys := map[string]bool{}
 	for _, r := range records {
-		if !strings.HasPrefix(r.key, source+"@") {
+		if sourceOf(r.key) != source {
 			continue
 		}
 		keys[r.key] = r.value != nil

@@ -68,16 +68,28 @@ func (e *env) appendAll(ctx context.Context, entries ...entry) ([]int64, error) 
 	return offsets, errs
 }
 
+func readKeyed(ctx context.Context, cfg kafka.Config, topic string) ([]keyed, error) {
+	records, err := kafka.ReadAll(ctx, cfg, topic)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]keyed, len(records))
+	for i, r := range records {
+		out[i] = keyed{r.Offset, string(r.Key), r.Value}
+	}
+	return out, nil
+}
+
 // kafkaEnv is the log on a Kafka cluster.
 func kafkaEnv(cfg kafka.Config, maxBuffered int) (env, error) {
 	cl, err := kafka.New(cfg,
-		kgo.MaxBufferedBytes(maxBuffered),
-		kgo.MaxBufferedRecords(1<<20), // bytes are the limit
+		kgo.MaxBufferedRecords(1<<20), // the appender's limit is the one that counts
 		kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(1), kgo.Lz4Compression(), kgo.NoCompression()),
 	)
 	if err != nil {
 		return env{}, err
 	}
+	out := kafka.NewAppender(cl, maxBuffered)
 	return env{
 		claim: func(ctx context.Context, unit, owner string) (int64, error) { return kafka.Claim(ctx, cl, unit, owner) },
 		owner: func(ctx context.Context, unit string) (int64, error) {
@@ -94,21 +106,14 @@ func kafkaEnv(cfg kafka.Config, maxBuffered int) (env, error) {
 		read: func(ctx context.Context, ranges []kafka.Range, fn func(i int, offset int64, value []byte) error) error {
 			return kafka.Read(ctx, cfg, ranges, func(i int, r *kgo.Record) error { return fn(i, r.Offset, r.Value) })
 		},
-		keyed: func(ctx context.Context, topic string) ([]keyed, error) {
-			records, err := kafka.ReadAll(ctx, cfg, topic)
-			out := make([]keyed, len(records))
-			for i, r := range records {
-				out[i] = keyed{r.Offset, string(r.Key), r.Value}
-			}
-			return out, err
-		},
+		keyed: func(ctx context.Context, topic string) ([]keyed, error) { return readKeyed(ctx, cfg, topic) },
 		append: func(ctx context.Context, e entry, done func(int64, error)) {
-			r := &kgo.Record{Topic: cl.Name(e.topic), Partition: int32(e.partition), Key: e.key, Value: e.value, Headers: e.headers}
-			cl.Produce(ctx, r, func(r *kgo.Record, err error) {
+			r := &kgo.Record{Topic: e.topic, Partition: int32(e.partition), Key: e.key, Value: e.value, Headers: e.headers}
+			out.Append(ctx, r, func(offset int64, err error) {
 				if errors.Is(err, kgo.ErrClientClosed) {
 					err = errors.Join(err, context.Canceled)
 				}
-				done(r.Offset, err)
+				done(offset, err)
 			})
 		},
 		close: cl.Close,

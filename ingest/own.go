@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/tidemill/tidemill/internal/kafka"
 )
@@ -142,11 +143,15 @@ func (w *Writer) restore(ctx context.Context, point *Checkpoint) error {
 }
 
 func (w *Writer) resumeAt() Resume {
-	r := Resume{Position: w.end, Loads: map[TableName]Load{}}
+	r := Resume{Position: w.end, Loads: map[TableName]Load{}, Parked: map[TableName]string{}}
 	for _, t := range w.reg.topics() {
 		if l, ok := w.loads[t.Schema.Table.String()]; ok {
 			r.Loads[t.Schema.Table] = l
 		}
+	}
+	for name, why := range w.parked { // a table may be parked before it has a topic
+		schema, table, _ := strings.Cut(name, ".")
+		r.Parked[TableName{schema, table}] = why
 	}
 	return r
 }

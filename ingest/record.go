@@ -35,7 +35,7 @@ type Header struct {
 	Slice       int32
 	Seq         int64     // batch: seq of its first row. Seal: seq of the last row before it (0: none). Epoch: 0. Seqs start at 1
 	Rows        int64     // batch: its rows. Seal: rows of this window slice in this partition
-	Ordinal     int64     // batch: stream rows of the whole source before the batch's first row was emitted; seal: before the seal
+	Ordinal     int64     // seal: stream rows of the whole source before it. Batch: the same before its first row, or a little less: rows of one event have no order over partitions
 	Fingerprint uint64    // batch: Schema.Fingerprint of its rows
 	Commit      time.Time // batch: commit time of the last group in it (microseconds); zero for load batches
 	Position    Position  // batch: at the end of its last row's group (but see FlagInside). Seal: where it stands, at a group's end

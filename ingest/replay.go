@@ -94,6 +94,6 @@ func (w *Writer) reseal(ctx context.Context, d *durableSeal) error {
 	}
 	w.reg.set(reg)
 	w.open = w.s.seal(d.final, "").next()
-	w.sliceBytes, w.sliceRows, w.changed = 0, 0, true
+	w.sliceBytes, w.sliceRows, w.changed, w.due = 0, 0, true, true
 	return w.enqueue(ctx, j)
 }

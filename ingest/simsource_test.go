@@ -182,13 +182,19 @@ func (s *simSource) group(ctx context.Context, n int, g simGroup, out Emitter) e
 		if err != nil {
 			return err
 		}
+		held := map[int]*Builder{} // like a decoder: a partition's builder is asked for once per event
 		for i, key := range e.rows {
-			simRow(out.Builder(id, PartitionOf(uint64(key), out.Partitions(id))), key)
+			p := PartitionOf(uint64(key), out.Partitions(id))
+			if held[p] == nil {
+				held[p] = out.Builder(id, p)
+			}
+			simRow(held[p], key)
 			rows++
 			if (i+1)%s.pack == 0 || i+1 == len(e.rows) {
 				if err := out.Progress(ctx, Position(fmt.Sprintf("g%d+%d", n, rows))); err != nil {
 					return err
 				}
+				clear(held)
 			}
 		}
 	}

@@ -64,8 +64,9 @@ type Emitter interface {
 	// Table declares a table that appears in the stream or whose schema has changed, and returns its id for Builder.
 	// Declaring an unchanged schema is cheap and returns the same id. Between or inside groups.
 	Table(ctx context.Context, s *Schema) (TableID, error)
-	// Builder is where the next row of the open group goes: partition is PartitionOf(key hash). The builder stays
-	// valid until the next call of any other method of Emitter. It must be holding whole rows by then.
+	// Builder is where the next row of the open group goes: partition is PartitionOf(key hash). Builders of several
+	// partitions may be held at once; they stay valid until the next call of any method but Builder and Partitions, and
+	// must be holding whole rows by then.
 	Builder(id TableID, partition int) *Builder
 	// Partitions is the number of partitions of the table.
 	Partitions(id TableID) int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,8 @@ type Writer struct {
 	topics     map[TableName]*topic
 	parts      []*part // of all topics
 	tables     []*table
-	cur        *holder   // the one that the source fills now
+	filling    []*holder // those that the source may be filling now
+	fillFrom   int64     // ordinal at which it began to
 	touched    []*holder // have rows of the open group
 	dirty      []*holder // have rows
 	ordinal    int64     // stream rows emitted
@@ -147,8 +149,14 @@ func (w *Writer) Begin(ctx context.Context, commit time.Time) error {
 	if w.replay.running() {
 		w.s.advance(commit, now)
 	} else {
-		for _, x := range w.s.begin(commit, now) { // rule 7a, before the group's rows
+		seals := w.s.begin(commit, now)
+		for _, x := range seals { // rule 7a, before the group's rows
 			if err := w.seal(ctx, x); err != nil {
+				return err
+			}
+		}
+		if len(seals) > 0 { // the group may be long, and what is sealed is published and trimmed meanwhile
+			if err := w.mark(ctx, now, nil); err != nil {
 				return err
 			}
 		}
@@ -160,30 +168,41 @@ func (w *Writer) Begin(ctx context.Context, commit time.Time) error {
 	return nil
 }
 
-// Builder implements Emitter.
+// Builder implements Emitter. A source may keep the builders of several partitions while it decodes one event, so all that
+// were given out are counted until another method is called.
 func (w *Writer) Builder(id TableID, partition int) *Builder {
-	w.settle()
 	h := w.tables[id].holders[partition]
-	w.cur = h
+	for _, f := range w.filling {
+		w.count(f)
+	}
+	if len(w.filling) == 0 {
+		w.fillFrom = w.ordinal
+	}
+	if !slices.Contains(w.filling, h) {
+		w.filling = append(w.filling, h)
+	}
 	return h.b
 }
 
 // Partitions implements Emitter.
 func (w *Writer) Partitions(id TableID) int { return len(w.tables[id].holders) }
 
-// settle counts the rows that were appended to the current builder since it was given out.
+// settle counts the rows that were appended since the builders were given out, and takes the builders back.
 func (w *Writer) settle() {
-	h := w.cur
-	if h == nil {
-		return
+	for _, h := range w.filling {
+		w.count(h)
 	}
-	w.cur = nil
+	w.filling = w.filling[:0]
+}
+
+// count notes the rows that were appended to a builder since it was last counted.
+func (w *Writer) count(h *holder) {
 	n := h.b.Rows() - h.seen
 	if n == 0 {
 		return
 	}
 	if h.seen == 0 {
-		h.ordinal, h.drop = w.ordinal, 0
+		h.ordinal, h.drop = w.fillFrom, 0
 		w.dirty = append(w.dirty, h)
 	}
 	h.seen += n

@@ -18,10 +18,13 @@ type buffer struct {
 	spilled int64 // in runs
 }
 
-// bucketKey: the rows of one table's slice with one schema.
+// bucketKey: rows of one table's slice with one schema. A schema may change in the middle of a slice, inside a group; turn
+// counts the changes in the partition that the rows came from. A key's rows are all in one partition, so buckets in order of
+// slice and turn hold them in order.
 type bucketKey struct {
 	topic string
 	id    sliceID
+	turn  int
 	print uint64
 }
 
@@ -136,5 +139,5 @@ func (u *buffer) all() []*bucket {
 }
 
 func (k bucketKey) compare(l bucketKey) int {
-	return cmp.Or(cmp.Compare(k.topic, l.topic), k.id.compare(l.id), cmp.Compare(k.print, l.print))
+	return cmp.Or(cmp.Compare(k.topic, l.topic), k.id.compare(l.id), cmp.Compare(k.turn, l.turn), cmp.Compare(k.print, l.print))
 }

@@ -45,7 +45,7 @@ func (o *order) learn(r *ingest.Registry) ([]position, error) {
 	if s == nil || s.registries[r.Version] != nil {
 		return nil, nil
 	}
-	s.registries[r.Version] = r
+	s.know(r)
 	c, begun := o.cut[s.name]
 	var out []position
 	tables := s.inputs(r.Version)

@@ -8,7 +8,8 @@ import (
 	"github.com/tidemill/tidemill/ingest"
 )
 
-// order decides which step comes next. It is pure: fed with the same seals in any interleaving it gives the same steps.
+// order decides which step comes next. It is pure: fed with the same seals in any interleaving it gives the same steps
+// (invariant 8).
 type order struct {
 	sources []*source    // sorted by name
 	prev    Step         // last step decided, published or not; zero before the first

@@ -124,6 +124,11 @@ func (p *Pipeline) Run(ctx context.Context) (err error) {
 		})
 	}()
 	p.board.phase("starting")
+	gauges, err := p.observe()
+	if err != nil {
+		return fmt.Errorf("registering the gauges: %w", err)
+	}
+	defer func() { err = errors.Join(err, gauges.Unregister()) }()
 	fence, err := p.acquire(ctx)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -75,7 +76,7 @@ func (k *keeper) persist(ctx context.Context, op func(context.Context) error) er
 	b := newBackoff()
 	for {
 		err := op(ctx)
-		if err == nil || isRefused(err) || ctx.Err() != nil {
+		if err == nil || isRefused(err) || errors.Is(err, fs.ErrExist) || ctx.Err() != nil {
 			return err
 		}
 		k.board.set(func(st *Status) { st.Error = err.Error() })

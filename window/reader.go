@@ -85,6 +85,7 @@ func (s *session) record(ctx context.Context, r *kgo.Record) error {
 	}
 	s.mu.Lock()
 	v, skip, err := s.order.take(s.topics[topic], position{topic, int(r.Partition), r.Offset}, &h, seal)
+	s.news = s.news || v == accepted && h.Kind == ingest.SealRecord
 	s.mu.Unlock()
 	if err != nil {
 		return err
@@ -125,7 +126,7 @@ func (s *session) batch(ctx context.Context, r *kgo.Record, topic string, h *ing
 		rec = whole.NewSlice(skip, h.Rows)
 		whole.Release()
 	}
-	key := bucketKey{topic, headerSlice(h), h.Fingerprint}
+	key := s.turn(topic, int(r.Partition), h)
 	b := rowBatch{partition: int(r.Partition), first: h.Seq + skip, record: rec, bytes: int64(len(payload))}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,6 +135,21 @@ func (s *session) batch(ctx context.Context, r *kgo.Record, topic string, h *ing
 	}
 	s.buffer.add(key, schema, b, linkOf(ctx, r))
 	return nil
+}
+
+// turn is the bucket of a batch.
+func (s *session) turn(topic string, partition int, h *ingest.Header) bucketKey {
+	at := partitionName{topic, partition}
+	last, seen := s.turns[at]
+	now := bucketKey{topic: topic, id: headerSlice(h), print: h.Fingerprint}
+	if seen && last.id == now.id {
+		now.turn = last.turn
+		if last.print != now.print {
+			now.turn++
+		}
+	}
+	s.turns[at] = now
+	return now
 }
 
 // redeem fetches a batch that was too large for the log and checks it against its claim.
@@ -156,8 +172,9 @@ func (s *session) redeem(ctx context.Context, payload []byte) ([]byte, error) {
 	return b, nil
 }
 
-// relieve keeps memory under its budget. First the partitions that are ahead of the next step stop being fetched; what the
-// next step needs is never paused, or nothing would ever free memory again. What is still too much goes to local runs.
+// relieve keeps memory under its budget (invariant 9). First the partitions that are ahead of the next step stop being
+// fetched; what the next step needs is never paused, or nothing would ever free memory again. What is still too much goes
+// to local runs.
 func (s *session) relieve(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -252,6 +269,7 @@ func (s *session) learn(ctx context.Context) error {
 		}
 		s.follow(r.Source, parts)
 	}
+	s.news = true
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -165,6 +166,7 @@ func (k *keeper) replay(ctx context.Context, at saved) error {
 		return err
 	}
 	defer s.stop()
+	s.order.forget()
 	err = s.both(ctx, func(ctx context.Context) error {
 		for !s.order.prev.same(k.fence.Step) {
 			st, err := s.await(ctx)
@@ -183,8 +185,8 @@ func (k *keeper) replay(ctx context.Context, at saved) error {
 	if err != nil {
 		return err
 	}
-	if !sameCut(s.order.cut, k.fence.Cut) {
-		return k.lostTrack(errors.New("the cuts differ"))
+	if topic, same := s.order.at(k.fence.Cut); !same {
+		return k.lostTrack(fmt.Errorf("topic %s ends elsewhere", topic))
 	}
 	return k.mark(ctx, saved{Lineage: k.fence.Lineage, Step: k.fence.Step, Cut: k.fence.Cut})
 }
@@ -223,29 +225,21 @@ func (s *session) reapply(ctx context.Context, st *plannedStep) error {
 	return s.finish(st, taken)
 }
 
-// sameCut compares what two cuts hold of the log, topic by topic.
-func sameCut(a, b Cut) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for name, x := range a {
-		y, in := b[name]
-		if !in || len(x.Topics) != len(y.Topics) || len(x.Held) != len(y.Held) {
-			return false
-		}
-		for topic, parts := range x.Topics {
-			other := y.Topics[topic]
-			if len(parts) != len(other) {
-				return false
+// at reports whether the order stands at a cut: every topic that is wanted and live there ends at the same row here. A topic
+// that is held there gets a new base anyway.
+func (o *order) at(cut Cut) (topic string, same bool) {
+	for _, s := range o.sources {
+		want, have := cut[s.name], o.cut[s.name]
+		for topic, parts := range want.Topics {
+			if _, held := want.Held[topic]; held || s.prints[topic] == nil {
+				continue
 			}
-			for i := range parts {
-				if parts[i].Seq != other[i].Seq {
-					return false
-				}
+			if _, held := have.Held[topic]; held || !slices.EqualFunc(parts, have.Topics[topic], func(a, b PartCut) bool { return a.Seq == b.Seq }) {
+				return topic, false
 			}
 		}
 	}
-	return true
+	return "", true
 }
 
 // prime fills inputs that a view needs and the state does not have from their replicas in the warehouse. They stand at the

@@ -21,6 +21,11 @@ import (
 	"github.com/tidemill/tidemill/internal/telemetry"
 )
 
+type partitionName struct {
+	topic     string
+	partition int
+}
+
 // keeper is one run of a pipeline: its fence, its state and what it keeps in the store.
 type keeper struct {
 	cfg   *Config
@@ -43,7 +48,8 @@ type keeper struct {
 type session struct {
 	*keeper
 	client *kafka.Client
-	signal chan struct{} // reader to stepper: something new
+	signal chan struct{}               // reader to stepper: something new
+	turns  map[partitionName]bucketKey // of the last batch of each partition; the reader's alone
 
 	mu     sync.Mutex // guards all below, which reader and stepper share
 	order  *order
@@ -51,6 +57,7 @@ type session struct {
 	topics map[string]string     // topic -> source
 	began  map[sliceID]time.Time // first row of a slice
 	paused bool
+	news   bool // a seal or a registry version since the order was last asked
 
 	finals int // final steps since the last snapshot
 }
@@ -67,7 +74,7 @@ func (k *keeper) session(ctx context.Context, f Fence, wants func(string, ingest
 	}
 	s := &session{
 		keeper: k, client: cl, signal: make(chan struct{}, 1), order: newOrder(f, k.cfg.Sources, wants), buffer: newBuffer(),
-		topics: map[string]string{}, began: map[sliceID]time.Time{},
+		topics: map[string]string{}, began: map[sliceID]time.Time{}, turns: map[partitionName]bucketKey{},
 	}
 	if err := s.learn(ctx); err != nil {
 		s.stop()
@@ -93,23 +100,28 @@ func (s *session) wake() {
 
 // await returns the next step once all its seals have been read (invariant 1: there is no other trigger).
 func (s *session) await(ctx context.Context) (*plannedStep, error) {
+	var missing []Missing
+	s.mu.Lock()
+	s.news = true // the step before may have made the next one possible
+	s.mu.Unlock()
 	for {
 		s.mu.Lock()
-		st, missing, need, err := s.order.next()
-		s.shed(s.order.dropped)
-		s.order.dropped = nil
+		if s.news {
+			st, m, need, err := s.decide()
+			if err != nil || st != nil {
+				s.mu.Unlock()
+				return st, err
+			}
+			if missing = m; len(need) > 0 {
+				s.mu.Unlock()
+				if err := s.learnNeeded(ctx, need); err != nil {
+					return nil, err
+				}
+				continue
+			}
+		}
 		held, spilled, loads := s.buffer.bytes, s.buffer.spilled, s.loads()
 		s.mu.Unlock()
-		if err != nil || st != nil {
-			return st, err
-		}
-		if len(need) > 0 {
-			if err := s.learnNeeded(ctx, need); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		s.keeper.meter.memory.Record(ctx, held, s.attrs)
 		s.waiting(missing, held, spilled, loads)
 		select {
 		case <-ctx.Done():
@@ -117,6 +129,15 @@ func (s *session) await(ctx context.Context) (*plannedStep, error) {
 		case <-s.signal:
 		}
 	}
+}
+
+// decide asks the order for the next step. The lock is held.
+func (s *session) decide() (*plannedStep, []Missing, map[string]int64, error) {
+	s.news = false
+	st, missing, need, err := s.order.next()
+	s.shed(s.order.dropped)
+	s.order.dropped = nil
+	return st, missing, need, err
 }
 
 func (s *session) waiting(missing []Missing, held, spilled int64, loads []LoadStatus) {

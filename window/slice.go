@@ -46,8 +46,10 @@ type source struct {
 	name       string
 	wants      func(ingest.TableName) bool
 	registries map[int64]*ingest.Registry
-	parts      map[string][]*part // by topic; a topic's partitions are added all at once
-	last       *sliceID           // last slice that a step has consumed or that waits in ready
+	tables     map[int64]map[string]ingest.RegistryTable // inputs, by registry version and topic
+	prints     map[string]map[uint64]bool                // schema fingerprints that a topic's table has had
+	parts      map[string][]*part                        // by topic; a topic's partitions are added all at once
+	last       *sliceID                                  // last slice that a step has consumed or that waits in ready
 	lastFinal  bool
 	ready      []*sealedSlice // complete, not consumed by a step
 }
@@ -60,21 +62,28 @@ type part struct {
 }
 
 func newSource(name string, wants func(ingest.TableName) bool) *source {
-	return &source{name: name, wants: wants, registries: map[int64]*ingest.Registry{}, parts: map[string][]*part{}}
+	return &source{name: name, wants: wants, registries: map[int64]*ingest.Registry{}, parts: map[string][]*part{},
+		tables: map[int64]map[string]ingest.RegistryTable{}, prints: map[string]map[uint64]bool{}}
 }
 
-// inputs are the topics of a registry version that the pipeline reads, by topic.
-func (s *source) inputs(version int64) map[string]ingest.RegistryTable {
-	out := map[string]ingest.RegistryTable{}
-	if r := s.registries[version]; r != nil {
-		for _, t := range r.Tables {
-			if s.wants(t.Schema.Table) {
-				out[t.Topic] = t
-			}
+// know takes in a registry version.
+func (s *source) know(r *ingest.Registry) {
+	s.registries[r.Version] = r
+	s.tables[r.Version] = map[string]ingest.RegistryTable{}
+	for _, t := range r.Tables {
+		if !s.wants(t.Schema.Table) {
+			continue
 		}
+		s.tables[r.Version][t.Topic] = t
+		if s.prints[t.Topic] == nil {
+			s.prints[t.Topic] = map[uint64]bool{}
+		}
+		s.prints[t.Topic][t.Schema.Fingerprint()] = true
 	}
-	return out
 }
+
+// inputs are the topics of a registry version that the pipeline reads.
+func (s *source) inputs(version int64) map[string]ingest.RegistryTable { return s.tables[version] }
 
 // accept notes an accepted record of a partition. Seals go into the queue of the partition.
 func (p *part) accept(h *ingest.Header, seal ingest.Seal) {
@@ -168,7 +177,6 @@ func (s *source) gather(out *sealedSlice, topic string, parts []*part, table ing
 		return nil, integrity("it has %d partitions, registry %d says %d", len(parts), out.registry, table.Partitions)
 	}
 	st := sealedTopic{loads: -1}
-	print := table.Schema.Fingerprint()
 	for i, p := range parts {
 		if len(p.seals) == 0 {
 			missing = append(missing, Missing{Source: s.name, Topic: topic, Partition: i, What: "seal " + out.id.String()})
@@ -179,8 +187,8 @@ func (s *source) gather(out *sealedSlice, topic string, parts []*part, table ing
 			return nil, integrity("partition %d has the seal %s where %s is due", i, head.id, out.id)
 		}
 		for fp := range head.prints {
-			if fp != print {
-				return nil, integrity("partition %d holds rows of schema %016x in %s, registry %d has %016x", i, fp, out.id, out.registry, print)
+			if !s.prints[topic][fp] { // a slice may begin with an older schema than the one of its registry version
+				return nil, integrity("partition %d holds rows of schema %016x in %s, which no registry version has", i, fp, out.id)
 			}
 		}
 		if err := out.merge(head); err != nil {

@@ -3,6 +3,7 @@ package window
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -16,9 +17,10 @@ import (
 
 // meter holds the instruments of the window stage. Names are telemetry's, values are counts and times (never a row).
 type meter struct {
-	rows, published, repeats, void, spilled metric.Int64Counter
-	stage, visible                          metric.Float64Histogram
-	memory                                  metric.Int64Gauge
+	rows, published, repeats, void, spilled, applied metric.Int64Counter
+	stage, visible                                   metric.Float64Histogram
+	memory                                           metric.Int64ObservableGauge
+	freshness                                        metric.Float64ObservableGauge
 }
 
 func newMeter(m metric.Meter) (out meter, err error) {
@@ -41,14 +43,26 @@ func newMeter(m metric.Meter) (out meter, err error) {
 	out.repeats = counter(telemetry.MetricLogRepeats, "{row}", "repeated rows that were dropped")
 	out.void = counter(telemetry.MetricLogVoid, "{record}", "records of a superseded owner that were skipped")
 	out.spilled = counter(telemetry.MetricWindowSpilled, "By", "bytes written to local runs")
+	out.applied = counter(telemetry.MetricSinkRows, "{row}", "rows applied to warehouse tables")
 	out.stage = histogram(telemetry.MetricWindowSeconds, "time of one stage of a step")
 	out.visible = histogram(telemetry.MetricWindowVisible, "window end to commit in the warehouse")
-	g, gerr := m.Int64Gauge(telemetry.MetricWindowMemory, metric.WithUnit("By"), metric.WithDescription("bytes held by open windows"))
-	if err == nil {
-		err = gerr
-	}
-	out.memory = g
-	return out, err
+	var gerr [2]error
+	out.memory, gerr[0] = m.Int64ObservableGauge(telemetry.MetricWindowMemory, metric.WithUnit("By"), metric.WithDescription("bytes held by open windows"))
+	out.freshness, gerr[1] = m.Float64ObservableGauge(telemetry.MetricWindowFreshness, metric.WithUnit("s"), metric.WithDescription("now minus the end of the last published window"))
+	return out, errors.Join(err, gerr[0], gerr[1])
+}
+
+// observe reports the gauges while a pipeline runs. The caller ends it.
+func (p *Pipeline) observe() (metric.Registration, error) {
+	attrs := pipelineAttr(p.cfg.Name)
+	return p.cfg.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		s := p.Status()
+		o.ObserveInt64(p.meter.memory, s.Memory, attrs)
+		if !s.Published.Start.IsZero() {
+			o.ObserveFloat64(p.meter.freshness, time.Since(s.Published.End).Seconds(), attrs)
+		}
+		return nil
+	}, p.meter.memory, p.meter.freshness)
 }
 
 // counters notes what the tracker said about a record.
@@ -112,6 +126,10 @@ func (k *keeper) visible(ctx context.Context, p *Publication, at time.Time) {
 	var rows, bytes int64
 	for _, t := range p.Manifest.Tables {
 		rows += t.Upserts + t.Deletes
+		for op, n := range map[string]int64{"upsert": t.Upserts, "delete": t.Deletes} {
+			k.meter.applied.Add(ctx, n, metric.WithAttributes(
+				attribute.String(telemetry.KeyPipeline, k.cfg.Name), attribute.String(telemetry.KeyTable, t.Table.String()), attribute.String(telemetry.KeyOp, op)))
+		}
 		for _, part := range t.Parts {
 			bytes += part.Bytes
 		}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -20,7 +22,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "until": until, "told": told},
 	})
 }
 
@@ -60,4 +62,41 @@ func TestSchemasAreUpToDate(t *testing.T) {
 			t.Errorf("%s is out of date (go test ./cmd/tidemill -update): %v", at, err)
 		}
 	}
+}
+
+// until FILE [TEXT] waits until a file is there and holds the text.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 || len(args) > 2 {
+		ts.Fatalf("usage: until FILE [TEXT]")
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for {
+		b, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && (len(args) == 1 || strings.Contains(string(b), args[1])) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("waiting for %s: %v\n%s", strings.Join(args, " "), err, b)
+		}
+	}
+}
+
+// told DIR waits until the daemon of a project has seen that its folder cannot run.
+func told(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: told DIR")
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for range 300 {
+		if err := ts.Exec("tidemill", "status", "--config", args[0]); err == nil && strings.Contains(ts.ReadFile("stdout"), "cannot run") {
+			return
+		}
+		<-tick.C
+	}
+	ts.Fatalf("the daemon of %s does not see the change", args[0])
 }

@@ -27,20 +27,23 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// width is the terminal's width; 0 where there is none, which cuts nothing.
-func width(w io.Writer) int {
+// size is the terminal's width and height; 0 where there is none, which cuts nothing.
+func size(w io.Writer) (width, height int) {
 	if f, ok := w.(*os.File); ok {
-		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
-			return columns
+		if columns, lines, err := term.GetSize(int(f.Fd())); err == nil {
+			return columns, lines
 		}
 	}
-	return 0
+	return 0, 0
 }
 
 // draw replaces the block.
 func (s *screen) draw(lines []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, height := size(s.out); height > 2 && len(lines) > height-1 { // what has scrolled away cannot be erased
+		lines = append(lines[:height-2:height-2], fmt.Sprintf("… %d more lines: tidemill status", len(lines)-height+2))
+	}
 	var b bytes.Buffer
 	s.erase(&b)
 	b.WriteString(strings.Join(lines, "\n") + "\n")
@@ -73,4 +76,10 @@ func (s *screen) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// width is the terminal's width, 0 where there is none.
+func width(w io.Writer) int {
+	columns, _ := size(w)
+	return columns
 }

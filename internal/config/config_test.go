@@ -159,7 +159,7 @@ func TestMissingVariable(t *testing.T) {
 
 func TestReferencesAreExpanded(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "tidemill.yaml", "project: clinic\nwarehouse: postgres://tm:${env:PW}@db/${file:name.txt}\n")
+	write(t, dir, "tidemill.yaml", "project: clinic\nwarehouse: postgres://tm:${env:PW}@db/${file:name.txt}\nlog: {brokers: ['k:9092'], tls: {ca: ./ca.pem}}\n")
 	write(t, dir, "name.txt", "dwh\n")
 	p, err := config.Load(dir, func(name string) (string, bool) { return canary, name == "PW" })
 	if err != nil {
@@ -167,6 +167,9 @@ func TestReferencesAreExpanded(t *testing.T) {
 	}
 	if got := p.Warehouse.Reveal(); got != "postgres://tm:canary@db/dwh" || len(p.Missing()) > 0 {
 		t.Errorf("warehouse = %s, missing %v", got, p.Missing())
+	}
+	if got := string(p.Log.TLS.CA); got != filepath.Join(dir, "ca.pem") {
+		t.Errorf("ca = %s", got)
 	}
 	if got := p.Warehouse.String(); got != "postgres://db/dwh" {
 		t.Errorf("shown as %s", got)

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -32,6 +33,7 @@ func (d *decoder) fail(tok *token.Token, path, format string, args ...any) {
 var (
 	durationType = reflect.TypeFor[time.Duration]()
 	secretType   = reflect.TypeFor[Secret]()
+	fileType     = reflect.TypeFor[LocalFile]()
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
@@ -174,6 +176,9 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 			d.file.expand.missing = append(d.file.expand.missing, d.file.problem(n.GetToken(), path, m))
 		}
 		return
+	}
+	if v.Type() == fileType && text != "" && !filepath.IsAbs(text) {
+		text = filepath.Join(d.file.expand.dir, filepath.FromSlash(text))
 	}
 	if wrong := setScalar(v, text); wrong != "" {
 		d.fail(n.GetToken(), path, "%s", wrong)

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/agext/levenshtein"
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -124,25 +125,46 @@ func (f *file) excerpt(line, column int, mask func(string) string) string {
 }
 
 var (
-	secretLine = regexp.MustCompile(`(?i)^(\s*(?:- *)?["']?[\w.-]*(?:pas+w|pwd|pasw|secret|token|credential|_key|sasl|auth)[\w.-]*["']?\s*[:=]?)(.*)$`)
+	keyInLine  = regexp.MustCompile(`[\w.-]+["']?\s*[:=]`)
+	secretive  = regexp.MustCompile(`(?i)pas+w|pwd|secret|token|credential|_key|sasl|auth`)
 	userinfo   = regexp.MustCompile(`//[^/@\s]*@`)
 	parameters = regexp.MustCompile(`\?[^\s"']*=[^\s"']*`)
 )
 
-// maskLine hides what may be a secret in a line that is shown though nobody knows what it means: the value of a key that
-// sounds like one, and the user and parameters of an address. References are shown: they hold no secret.
+// maskLine hides what may be a secret in a line that is shown though nobody knows all that it holds: everything after the
+// first key that sounds like one, rightly spelt or not, and the user and parameters of an address. A reference is shown:
+// it holds no secret.
 func maskLine(line string) string {
 	line = userinfo.ReplaceAllString(line, "//***@")
 	line = parameters.ReplaceAllString(line, "?***")
-	if m := secretLine.FindStringSubmatch(line); m != nil && strings.TrimSpace(m[2]) != "" && !strings.HasPrefix(strings.TrimSpace(m[2]), "${") {
-		return m[1] + " ***"
+	for _, at := range keyInLine.FindAllStringIndex(line, -1) {
+		value := strings.TrimSpace(line[at[1]:])
+		if value != "" && soundsSecret(line[at[0]:at[1]]) && !loneReference.MatchString(value) {
+			return line[:at[1]] + " ***"
+		}
 	}
 	return line
 }
 
+// loneReference is a value that is a reference and nothing else.
+var loneReference = regexp.MustCompile(`^["']?\$\{[^}]*\}["']?[\s,}\]]*$`)
+
+func soundsSecret(key string) bool {
+	key = strings.ToLower(strings.Trim(key, `"' :=`))
+	if secretive.MatchString(key) {
+		return true
+	}
+	for _, name := range []string{"password", "secret", "token"} {
+		if levenshtein.Distance(key, name, nil) <= 2 {
+			return true
+		}
+	}
+	return false
+}
+
 // maskValue hides everything after the key.
 func maskValue(line string) string {
-	if key, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(strings.TrimSpace(value), "${") {
+	if key, value, ok := strings.Cut(line, ":"); ok && !loneReference.MatchString(strings.TrimSpace(value)) {
 		return key + ": ***"
 	}
 	return line

@@ -93,9 +93,6 @@ func (l *loader) project(p *Project) {
 	for _, at := range []*string{&p.Data, &p.Log.Embedded} {
 		*at = l.resolve(*at)
 	}
-	if t := p.Log.TLS; t != nil {
-		t.CA, t.Cert, t.Key = l.resolve(t.CA), l.resolve(t.Cert), l.resolve(t.Key)
-	}
 	p.Store, p.Warehouse = l.resolveURL(p.Store), l.resolveURL(p.Warehouse)
 }
 

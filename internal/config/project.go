@@ -54,11 +54,14 @@ type Log struct {
 	Partitions int `yaml:"partitions" jsonschema:"description=Partitions of new table topics. Default 4"`
 }
 
-// TLS configures TLS to a Kafka cluster. All paths are relative to the project folder.
+// LocalFile is the path of a file. Decoding makes it relative to the project folder.
+type LocalFile string
+
+// TLS configures TLS to a Kafka cluster.
 type TLS struct {
-	CA   string `yaml:"ca" jsonschema:"description=PEM file of the authority that signed the brokers' certificates"`
-	Cert string `yaml:"cert" jsonschema:"description=PEM file of the client certificate"`
-	Key  string `yaml:"key" jsonschema:"description=PEM file of the client certificate's key"`
+	CA   LocalFile `yaml:"ca" jsonschema:"description=PEM file of the authority that signed the brokers' certificates"`
+	Cert LocalFile `yaml:"cert" jsonschema:"description=PEM file of the client certificate"`
+	Key  LocalFile `yaml:"key" jsonschema:"description=PEM file of the client certificate's key"`
 }
 
 // SASL is a login at a Kafka cluster.

@@ -39,8 +39,8 @@ func (p *Project) Validate(report func(path, message string)) {
 	if _, err := time.LoadLocation(p.Timezone); err != nil || p.Timezone == "" || p.Timezone == "Local" {
 		report("timezone", "is no IANA time zone, like Asia/Jakarta")
 	}
-	if p.Memory < 64<<20 {
-		report("memory", "must be at least 64MiB")
+	if p.Memory < 1<<20 {
+		report("memory", "must be at least 1MiB")
 	}
 	if _, port, err := net.SplitHostPort(p.Listen); err != nil || port == "" {
 		report("listen", "must be host:port, like 127.0.0.1:7171")
@@ -102,7 +102,7 @@ func (l *loader) table(p *Pipeline, i int) {
 		l.replica(t, report)
 	case t.SQL != "" || t.Name != "" || len(t.Key) > 0:
 		l.view(p, i, report)
-	default:
+	case !l.reported(p.File, Path("tables", i)): // a misspelt key says enough
 		entry("needs either replicate and into, or name, sql and key")
 	}
 }

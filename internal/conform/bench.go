@@ -2,7 +2,9 @@ package conform
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/window"
@@ -60,16 +62,22 @@ func BenchSink(b *testing.B, w Warehouse) {
 	publish := func(b *testing.B, rows int64, load func(i int) Load) {
 		b.Helper()
 		p.t = b
+		var cpu time.Duration
 		for i := range b.N {
 			b.StopTimer()
 			pub := p.Next(load(i))
+			before := cpuTime(b)
 			b.StartTimer()
 			p.Publish(w, pub)
+			cpu += cpuTime(b) - before
 		}
+		b.ReportMetric(cpu.Seconds()/float64(b.N), "cpu-s/op") // of this process; on a busy machine it says more than the wall
 		b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 	}
 	b.Run("Base1M", func(b *testing.B) {
-		publish(b, million, func(i int) Load { return benchLoad(fmt.Sprintf("base%d", i), true, BenchRows(0, million, 1, uint64(i))) })
+		publish(b, million, func(i int) Load {
+			return benchLoad(fmt.Sprintf("base%d", i), true, BenchRows(0, million, 1, uint64(i)))
+		})
 	})
 	next := int64(million)
 	b.Run("Insert1M", func(b *testing.B) {
@@ -87,4 +95,12 @@ func BenchSink(b *testing.B, w Warehouse) {
 	b.Run("Upsert200kInto5M", func(b *testing.B) {
 		publish(b, 200_000, func(i int) Load { return benchLoad("large", false, BenchRows(int64(i%25), 200_000, 25, uint64(i+1))) })
 	})
+}
+
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/run"
@@ -116,7 +117,12 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if d.o.Ready != nil {
 		d.o.Ready(p, d.info)
 	}
-	return group.Run(ctx)
+	err = group.Run(ctx)
+	var refused *refusal
+	if errors.As(err, &refused) {
+		return refused // without the names of the parts that passed it on
+	}
+	return err
 }
 
 // group lists the long-lived parts by stage (invariant 2).
@@ -220,5 +226,5 @@ func (l *logHandle) close() error {
 }
 
 func (l *logHandle) run(ctx context.Context) error {
-	return l.embedded.Run(ctx, "tm.positions", "tm.registry")
+	return l.embedded.Run(ctx, ingest.PositionsTopic, ingest.RegistryTopic)
 }

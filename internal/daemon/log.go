@@ -32,17 +32,17 @@ func KafkaConfig(g config.Log, embedded string) (kafka.Config, error) {
 	}
 	c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	if g.TLS.CA != "" {
-		pem, err := os.ReadFile(g.TLS.CA)
+		pem, err := os.ReadFile(string(g.TLS.CA))
 		if err != nil {
 			return c, &EnvironmentError{What: "reading log.tls.ca", Err: err, Remedy: "name a PEM file that exists: log.tls.ca in tidemill.yaml"}
 		}
 		c.TLS.RootCAs = x509.NewCertPool()
 		if !c.TLS.RootCAs.AppendCertsFromPEM(pem) {
-			return c, &EnvironmentError{What: "reading log.tls.ca: " + g.TLS.CA + " holds no PEM certificate", Remedy: "name the brokers' authority: log.tls.ca in tidemill.yaml"}
+			return c, &EnvironmentError{What: "reading log.tls.ca: " + string(g.TLS.CA) + " holds no PEM certificate", Remedy: "name the brokers' authority: log.tls.ca in tidemill.yaml"}
 		}
 	}
 	if g.TLS.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(g.TLS.Cert, g.TLS.Key)
+		pair, err := tls.LoadX509KeyPair(string(g.TLS.Cert), string(g.TLS.Key))
 		if err != nil {
 			return c, &EnvironmentError{What: "reading log.tls.cert and log.tls.key", Err: err, Remedy: "name a PEM certificate and its key: log.tls in tidemill.yaml"}
 		}
@@ -81,10 +81,20 @@ func reach(ctx context.Context, cfg kafka.Config) error {
 		}
 		select {
 		case <-wait.Done():
-			return unreachable(cfg, err)
+			return unreachable(cfg, diagnose(ctx, cfg, err))
 		case <-tick.C:
 		}
 	}
+}
+
+// diagnose asks the network itself why there was no answer: the client only says that its time was up.
+func diagnose(ctx context.Context, cfg kafka.Config, err error) error {
+	conn, dialErr := (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, "tcp", cfg.Brokers[0])
+	if dialErr != nil {
+		return dialErr
+	}
+	_ = conn.Close() // nothing was sent
+	return err
 }
 
 // unreachable words the last error of reaching the brokers.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidemill/tidemill/console"
@@ -18,6 +19,9 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 	unit := "pipeline/" + pl.Name
 	inputs, err := inputsOf(ctx, pl)
 	if err != nil {
+		return err
+	}
+	if err := r.registered(ctx, unit, inputs.sources()); err != nil {
 		return err
 	}
 	dir, err := r.folder("pipelines", pl.Name)
@@ -44,6 +48,44 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 	}()
 	defer func() { stop(); <-watched }()
 	return w.Run(ctx)
+}
+
+// registered waits until every source of a pipeline has told which tables it has: a pipeline cannot be planned before.
+func (r *runtime) registered(ctx context.Context, unit string, sources []string) error {
+	waiting := &waitingPipeline{}
+	r.daemon.set(unit, waiting)
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		known, err := latestRegistries(ctx, r.log.cfg)
+		if err != nil {
+			return err
+		}
+		missing := slices.DeleteFunc(slices.Clone(sources), func(s string) bool { return known[s] != nil })
+		if len(missing) == 0 {
+			return nil
+		}
+		waiting.missing.Store(new(strings.Join(missing, ", ")))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// waitingPipeline is a pipeline that cannot begin yet.
+type waitingPipeline struct{ missing atomic.Pointer[string] }
+
+var _ part = (*waitingPipeline)(nil)
+
+func (*waitingPipeline) source(*console.SourceStatus) {}
+
+// pipeline fills in the status.
+func (p *waitingPipeline) pipeline(out *console.PipelineStatus) {
+	if m := p.missing.Load(); m != nil {
+		out.State, out.Waiting = console.Waiting, *m
+	}
 }
 
 // runningPipeline is a pipeline that runs here.
@@ -103,10 +145,11 @@ func (r *runtime) announce(ctx context.Context, unit string, p *runningPipeline)
 		s := p.Status()
 		if !up && s.Phase != "starting" && s.Phase != "restoring" && s.Phase != "stopped" {
 			up = true
-			r.up(unit)
+			r.daemon.manager.up(unit)
 		}
 		if s.At.After(last.At) {
 			last = s
+			r.works(unit) // not earlier: a view is compiled when the tables of the sources are known
 			x := console.PipelineStatus{Name: s.Pipeline, State: console.Running}
 			p.pipeline(&x)
 			r.daemon.o.Event(Event{At: time.Now(), Unit: unit, What: "published", Published: &x})

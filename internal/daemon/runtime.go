@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/plugin/kotel"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/telemetry"
@@ -55,8 +56,26 @@ func (r *runtime) replication() int {
 	return r.project().Log.Replication
 }
 
+// ensureTopics makes the project's own topics before any unit asks for them: a client that has asked for a topic in vain
+// remembers that for a while.
+func (r *runtime) ensureTopics(ctx context.Context) error {
+	cl, err := kafka.New(r.log.cfg)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	n := r.replication()
+	return kafka.EnsureTopics(ctx, cl,
+		kafka.Topic{Name: ingest.ClaimsTopic, Partitions: 1, Replication: n},
+		kafka.Topic{Name: ingest.PositionsTopic, Partitions: 1, Replication: n, Compacted: true},
+		kafka.Topic{Name: ingest.RegistryTopic, Partitions: 1, Replication: n, Compacted: true})
+}
+
 // own runs the units that the consumer group gives to this daemon, until ctx ends or one of them ends the daemon.
 func (r *runtime) own(ctx context.Context) error {
+	if err := r.ensureTopics(ctx); err != nil {
+		return err
+	}
 	units := map[string]func(context.Context) error{}
 	for name, slot := range slotNames() {
 		units[name] = func(ctx context.Context) error {

@@ -29,7 +29,7 @@ func (r *runtime) source(ctx context.Context, p *config.Project, s *config.Sourc
 	if err != nil {
 		return err
 	}
-	o := &observed{Source: src, up: func() { r.up(unit) }}
+	o := &observed{Source: src, up: func() { r.daemon.manager.up(unit); r.works(unit) }}
 	r.daemon.set(unit, o)
 	defer r.daemon.set(unit, nil)
 	return ingest.Stream(ctx, ingest.Config{
@@ -49,16 +49,15 @@ func (r *runtime) folder(kind, name string) (string, error) {
 	return dir, nil
 }
 
-// up notes that a unit has begun its work, now and for later starts.
-func (r *runtime) up(unit string) {
-	r.daemon.manager.up(unit)
-	if f, err := os.Create(r.upFile(unit)); err == nil { // without the file a later start is only stricter
+// works notes that a unit has done its work once on this machine.
+func (r *runtime) works(unit string) {
+	if f, err := os.Create(r.worksFile(unit)); err == nil { // without the file a later start is only stricter
 		_ = f.Close()
 	}
 }
 
-func (r *runtime) upFile(unit string) string {
-	return filepath.Join(r.project().Data, "up-"+strings.ReplaceAll(unit, "/", "-"))
+func (r *runtime) worksFile(unit string) string {
+	return filepath.Join(r.project().Data, "works-"+strings.ReplaceAll(unit, "/", "-"))
 }
 
 // hopeless reports whether a unit's error ends the daemon: it is among the units of the start, has never worked here, and
@@ -68,7 +67,7 @@ func (r *runtime) hopeless(u unit, err error) bool {
 	if !r.initial[u.name+u.print] || retryable(err) {
 		return false
 	}
-	_, statErr := os.Stat(r.upFile(u.name))
+	_, statErr := os.Stat(r.worksFile(u.name))
 	return errors.Is(statErr, os.ErrNotExist)
 }
 

@@ -48,7 +48,7 @@ func (v verifier) Verify(ctx context.Context, q console.VerifyRequest, emit func
 			}
 		}
 	}
-	if !found {
+	if !found && q.Pipeline != "" {
 		var names []string
 		for _, pl := range p.Pipelines {
 			names = append(names, pl.Name)

@@ -33,6 +33,7 @@ type combo struct {
 	store     string // folder | s3
 	consult   string // mariadb | mysql
 	pharmacy  string // mariadb | mysql
+	memory    string // what windows may hold before they spill; empty: plenty
 }
 
 func (c combo) String() string {
@@ -72,6 +73,9 @@ type env struct {
 
 func newEnv(t *testing.T, c combo) *env {
 	t.Helper()
+	if c.memory == "" {
+		c.memory = "512MiB"
+	}
 	e := &env{combo: c, dir: t.TempDir(), log: &logBuffer{}}
 	e.consult, e.pharmacy = sourceServer(t, c.consult), sourceServer(t, c.pharmacy)
 	e.pg = realtest.Postgres(t)
@@ -88,10 +92,21 @@ func newEnv(t *testing.T, c combo) *env {
 	t.Cleanup(func() {
 		realtest.NoCanary(t, "what the daemon printed and traced", e.log.String())
 		if t.Failed() {
-			t.Logf("the daemon's output ends:\n%s", tail(e.log.String(), 8000))
+			t.Logf("the daemon's output, without spans, ends:\n%s", tail(withoutSpans(e.log.String()), 8000))
 		}
 	})
 	return e
+}
+
+// withoutSpans drops the console exporter's lines: they are for the canary, not for people.
+func withoutSpans(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		if !strings.HasPrefix(line, `{"Name":`) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 func tail(s string, n int) string {
@@ -148,7 +163,7 @@ func (e *env) writeProject(t *testing.T) {
 		realtest.Exec(t, realtest.Open(t, e.pg, ""), "create database warehouse")
 		warehouse = e.pg.DSN("warehouse")
 	}
-	write(t, e.dir, "tidemill.yaml", fmt.Sprintf("project: clinic\nwindow: %s\nlog: %s\nstore: %q\nwarehouse: %q\nlisten: 127.0.0.1:%d\n", length, log, store, warehouse, e.port))
+	write(t, e.dir, "tidemill.yaml", fmt.Sprintf("project: clinic\nwindow: %s\nlog: %s\nstore: %q\nwarehouse: %q\nlisten: 127.0.0.1:%d\nmemory: %s\n", length, log, store, warehouse, e.port, e.memory))
 	database := map[string]string{"consult": "clinic", "pharmacy": "pharmacy"}
 	for name, s := range map[string]*servers.Server{"consult": e.consult, "pharmacy": e.pharmacy} {
 		write(t, e.dir, "sources/"+name+".yaml", fmt.Sprintf("kind: source\nname: %s\ntype: mysql\naddress: %s\nuser: tidemill\npassword: ${env:SOURCE_PASSWORD}\ntables: {%s.*: }\n", name, s.Addr(), database[name]))

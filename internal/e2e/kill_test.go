@@ -5,14 +5,15 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/failpoint"
+	"github.com/tidemill/tidemill/internal/realtest"
 )
 
 // TestKillAtEachFailpoint: the daemon is killed with SIGKILL at every point of a step once, on the embedded broker and on
 // Kafka; after each restart the line goes on, and no window differs from the sources.
 func TestKillAtEachFailpoint(t *testing.T) {
 	for _, c := range []combo{
-		{"embedded", "duckdb", "folder", "mariadb", "mariadb"},
-		{"kafka", "postgres", "s3", "mariadb", "mysql"},
+		{"embedded", "duckdb", "folder", "mariadb", "mariadb", "1MiB"},
+		{"kafka", "postgres", "s3", "mariadb", "mysql", "1MiB"},
 	} {
 		t.Run(c.String(), func(t *testing.T) {
 			e := newEnv(t, c)
@@ -50,5 +51,9 @@ func (e *env) killedAt(t *testing.T, point string) {
 			t.Fatalf("the daemon never reached %s", point)
 		}
 		e.steps(t, 10)
+		if point == failpoint.AfterSpill { // more than the budget of this test in one window
+			realtest.Exec(t, e.db[0], "update clinic.patients set phone = right(uuid(), 12), notes = repeat(notes, 40) where length(notes) between 1 and 200",
+				"update clinic.patients set email = concat(left(uuid(), 8), '@', repeat('x', 100))")
+		}
 	}
 }

@@ -10,10 +10,10 @@ import (
 // Each axis of {embedded, Kafka} x {DuckDB, PostgreSQL} x {folder, S3} x {MariaDB, MySQL} at least once, two sources joined in
 // each; pairs are chosen so that every value meets several others.
 var combos = []combo{
-	{"embedded", "duckdb", "folder", "mariadb", "mariadb"},
-	{"kafka", "postgres", "s3", "mysql", "mariadb"},
-	{"embedded", "postgres", "folder", "mariadb", "mysql"},
-	{"kafka", "duckdb", "s3", "mysql", "mysql"},
+	{"embedded", "duckdb", "folder", "mariadb", "mariadb", ""},
+	{"kafka", "postgres", "s3", "mysql", "mariadb", ""},
+	{"embedded", "postgres", "folder", "mariadb", "mysql", ""},
+	{"kafka", "duckdb", "s3", "mysql", "mysql", ""},
 }
 
 // TestLine is the line from real databases to warehouse rows under load: every window is proved, and the end.

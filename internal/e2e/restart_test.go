@@ -13,8 +13,8 @@ import (
 // busy; then the daemon itself. Nothing is lost or doubled, and the line goes on by itself.
 func TestRestartsUnderLoad(t *testing.T) {
 	for _, c := range []combo{
-		{"kafka", "postgres", "folder", "mariadb", "mysql"},
-		{"embedded", "duckdb", "folder", "mysql", "mariadb"},
+		{"kafka", "postgres", "folder", "mariadb", "mysql", ""},
+		{"embedded", "duckdb", "folder", "mysql", "mariadb", ""},
 	} {
 		t.Run(c.String(), func(t *testing.T) {
 			e := newEnv(t, c)

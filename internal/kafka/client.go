@@ -45,13 +45,13 @@ func New(cfg Config, opts ...kgo.Opt) (*Client, error) {
 		kgo.ClientID("tidemill"),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		// After a record is refused no later one of its partition may be appended: it would open a gap in the seqs.
+		// A broker that has lost what it acknowledged is an error, not something to go on from.
 		kgo.StopProducerOnDataLossDetected(),
 		kgo.ProducerLinger(2 * time.Millisecond),
 		// A record must never silently start elsewhere than asked: a trimmed offset is an error, not a jump.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxPartitionBytes(4 << 20),
-		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.MetadataMinAge(50 * time.Millisecond), // topics are made while we run: the cache must not hide them
 		kgo.RetryBackoffFn(retryAfter),
 	}
 	if cfg.TLS != nil {

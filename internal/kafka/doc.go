@@ -8,4 +8,5 @@
 //  4. The embedded broker's own compaction is off, because it deletes before it rewrites: Squeeze does the same by
 //     appending first and trimming afterwards.
 //  5. The embedded broker listens on loopback only, and one process at a time may open its folder.
+//  6. After a record has failed, the Appender sends no later one of its partition: seqs never have a hole.
 package kafka

@@ -42,7 +42,7 @@ func OpenEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		kfake.GroupMinSessionTimeout(time.Second),
 		kfake.BrokerConfigs(map[string]string{
 			"log.segment.bytes":      strconv.Itoa(o.SegmentBytes),
-			"log.cleaner.backoff.ms": strconv.FormatInt((100*365*24*time.Hour).Milliseconds(), 10), // never (invariant 4)
+			"log.cleaner.backoff.ms": strconv.FormatInt((100 * 365 * 24 * time.Hour).Milliseconds(), 10), // never (invariant 4)
 		}),
 	}
 	e := &Embedded{}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -109,8 +110,27 @@ func checkPartitions(name string, have, want int) error {
 // Bounds are the first and the next offset of a partition.
 type Bounds struct{ Start, End int64 }
 
+// propagation is how long a new topic may be unknown to some broker, or to a client's cache.
+const propagation = 2 * time.Second
+
 // Offsets reads the bounds of every partition of the topics, by plain topic name and partition.
 func Offsets(ctx context.Context, cl *Client, topics ...string) (map[string][]Bounds, error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		out, err := offsets(ctx, cl, topics)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Since(began) > propagation {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func offsets(ctx context.Context, cl *Client, topics []string) (map[string][]Bounds, error) {
 	names := make([]string, len(topics))
 	for i, t := range topics {
 		names[i] = cl.Name(t)
@@ -130,21 +150,20 @@ func Offsets(ctx context.Context, cl *Client, topics ...string) (map[string][]Bo
 		return nil, fmt.Errorf("listing end offsets: %w", err)
 	}
 	out := map[string][]Bounds{}
-	for name, parts := range ends {
-		b := make([]Bounds, len(parts))
-		for p, o := range parts {
-			if int(p) >= len(b) {
-				return nil, fmt.Errorf("listing end offsets: partition %d of topic %s has no neighbours", p, name)
+	for i, name := range names {
+		b := make([]Bounds, len(ends[name]))
+		for p := range b {
+			s, begun := starts.Lookup(name, int32(p))
+			e, ended := ends.Lookup(name, int32(p))
+			if !begun || !ended {
+				return nil, fmt.Errorf("listing offsets of partition %d of topic %s: %w", p, name, kerr.UnknownTopicOrPartition)
 			}
-			s, _ := starts.Lookup(name, p)
-			b[p] = Bounds{s.Offset, o.Offset}
+			b[p] = Bounds{s.Offset, e.Offset}
 		}
-		out[cl.Plain(name)] = b
-	}
-	for _, t := range topics {
-		if _, ok := out[t]; !ok {
-			return nil, fmt.Errorf("listing offsets: topic %s is not there", cl.Name(t))
+		if len(b) == 0 {
+			return nil, fmt.Errorf("listing offsets of topic %s: %w", name, kerr.UnknownTopicOrPartition)
 		}
+		out[topics[i]] = b
 	}
 	return out, nil
 }

@@ -40,10 +40,11 @@ func classify(err error) error {
 	return err
 }
 
-// fatal reports whether DuckDB has stopped answering.
+// fatal reports whether the database answers nothing more until it is opened again. Only the words tell it of an
+// attached file.
 func fatal(err error) bool {
 	var de *driver.Error
-	return errors.As(err, &de) && de.Type == driver.ErrorTypeFatal
+	return errors.As(err, &de) && (de.Type == driver.ErrorTypeFatal || strings.Contains(de.Msg, "has been invalidated"))
 }
 
 func refuseValue(err error, e *duck.Error) error {

@@ -14,6 +14,9 @@ import (
 func TestQueriesStayInside(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "warehouse.db")
+	if err := run(t.Context(), path, "CREATE SEQUENCE counter"); err != nil {
+		t.Fatal(err)
+	}
 	s := open(t, "duckdb:"+path)
 	conform.NewPipeline(t, "care").Acquire(s, 1)
 	secret := filepath.Join(t.TempDir(), "secret.csv")
@@ -25,6 +28,7 @@ func TestQueriesStayInside(t *testing.T) {
 		"SELECT * FROM \"read_blob\"('" + secret + "')", "SELECT * FROM main.read_json('" + secret + "')", "SELECT * FROM system.main.glob('" + dir + "/*')",
 		"SELECT * FROM sniff_csv('" + secret + "')", "SELECT * FROM '" + secret + "'", "FROM '" + secret + "'", "SELECT * FROM read_parquet('" + secret + "')",
 		"SELECT * FROM parquet_metadata('" + secret + "')", "SELECT size FROM read_blob('" + path + "')", "SELECT size FROM read_blob('" + path + ".wal')",
+		"SELECT nextval('counter')", "EXPLAIN ANALYZE SELECT nextval('counter')", // SELECTs that write: the transaction refuses
 		"SELECT 1 WHERE EXISTS (FROM read_text('" + secret + "'))", "WITH x AS (FROM read_text('" + secret + "')) FROM x", "SELECT (SELECT content FROM read_text('" + secret + "'))",
 		"SELECT * FROM range(1), LATERAL (SELECT * FROM read_text('" + secret + "'))", "DESCRIBE SELECT * FROM read_csv('" + secret + "')", "SUMMARIZE SELECT * FROM read_csv('" + secret + "')",
 		"EXPLAIN ANALYZE SELECT * FROM read_csv('" + secret + "')", "SELECT * FROM query('SELECT 1')", "SELECT * FROM query_table('x')",

@@ -17,10 +17,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/tidemill/tidemill/internal/duck"
-	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/sinks"
 	"github.com/tidemill/tidemill/sinks/ledger"
 	"github.com/tidemill/tidemill/window"
@@ -31,7 +29,8 @@ const defaultMemory = 512 << 20
 
 // Sink is a DuckDB warehouse.
 type Sink struct {
-	options duck.Options
+	path    string
+	options duck.Options  // of the process; the file is attached to it
 	turn    chan struct{} // holds one token: who has taken it may write (invariant 1)
 
 	mu       sync.Mutex
@@ -61,11 +60,10 @@ func New(address string) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("duckdb warehouse: %w", err)
 	}
-	o.Path = path
 	if o.TempDir == "" {
 		o.TempDir = path + ".tmp"
 	}
-	s := &Sink{options: o, turn: make(chan struct{}, 1)}
+	s := &Sink{path: path, options: o, turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
 	return s, nil
 }
@@ -116,9 +114,16 @@ func (s *Sink) conn(ctx context.Context) (*duck.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := c.Exec(ctx, "USE "+catalog); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	s.sessions++
 	return c, nil
 }
+
+// catalog is the file's name in SQL. DuckDB would name it after the file, and then a schema of that name (raw in raw.db,
+// tidemill in tidemill.db) could no longer be reached.
+const catalog = "tidemill_warehouse"
 
 // release closes a session. err is how its work ended: after a fatal error (the disk was full at a checkpoint) DuckDB
 // answers nothing more until the file is opened again, which waits for the last session to end.
@@ -143,27 +148,35 @@ func (s *Sink) open(ctx context.Context) error {
 	if s.db != nil {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(s.options.Path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
 		return err
 	}
 	db, err := duck.Open(ctx, s.options)
 	if err != nil {
 		return err
 	}
-	if err := closeFiles(ctx, db); err != nil {
+	if err := attach(ctx, db, s.path); err != nil {
 		return errors.Join(err, db.Close())
 	}
 	s.db = db
 	return nil
 }
 
-// closeFiles takes the file system away from SQL (invariant 2). It cannot be given back while the database is open.
-func closeFiles(ctx context.Context, db *duck.DB) error {
+// attach opens the file, then takes the file system away from SQL (invariant 2). It cannot be given back while the
+// database is open.
+func attach(ctx context.Context, db *duck.DB, path string) error {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = c.Exec(ctx, "SET GLOBAL enable_external_access = false")
+	for _, q := range []string{
+		"ATTACH " + duck.Literal(path) + " AS " + catalog + " (TYPE duckdb)",
+		"SET GLOBAL enable_external_access = false",
+	} {
+		if _, err = c.Exec(ctx, q); err != nil {
+			break
+		}
+	}
 	return errors.Join(err, c.Close())
 }
 
@@ -196,7 +209,16 @@ func (s *Sink) write(ctx context.Context, fn func(*duck.Conn) error) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, s.release(c, err)) }()
-	return classify(c.Tx(ctx, func() error { return fn(c) }))
+	committed := func(error) {}
+	err = classify(c.Tx(ctx, func() error {
+		err := fn(c)
+		if err == nil {
+			committed = ledger.Commit(ctx)
+		}
+		return err
+	}))
+	committed(err)
+	return err
 }
 
 // Acquire makes epoch the owner of the pipeline.
@@ -285,133 +307,4 @@ func (s *Sink) Fence(ctx context.Context, pipeline string) (f window.Fence, err 
 		return window.Fence{}, fmt.Errorf("reading the fence: %w", classify(err))
 	}
 	return f, nil
-}
-
-// Publish runs the one transaction of a step.
-func (s *Sink) Publish(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) error {
-	if err := s.publish(ctx, p, local); err != nil {
-		return fmt.Errorf("publishing pipeline %s: %w", p.Pipeline, err)
-	}
-	return nil
-}
-
-func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) error {
-	if err := ledger.CheckManifest(p, limits); err != nil {
-		return err
-	}
-	loads := make([]*tableLoad, len(p.Manifest.Tables))
-	for i := range p.Manifest.Tables { // before the transaction: others wait for it
-		l := &tableLoad{TableLoad: &p.Manifest.Tables[i], stage: fmt.Sprintf("temp.main.tidemill_stage_%d", i)}
-		for _, part := range l.Parts {
-			file, err := local(ctx, part)
-			if err != nil {
-				return fmt.Errorf("fetching part %s: %w", part.Key, err)
-			}
-			l.files = append(l.files, file)
-		}
-		loads[i] = l
-	}
-	err := s.write(ctx, func(c *duck.Conn) error {
-		failpoint.Hit(failpoint.BeforeLock)
-		f, err := lockFence(ctx, c, p.Pipeline)
-		if err != nil {
-			return err
-		}
-		committed, err := ledger.CheckPublish(f, p)
-		if err != nil || committed {
-			return err
-		}
-		if err := writeTables(ctx, c, p, loads); err != nil {
-			return err
-		}
-		failpoint.Hit(failpoint.BeforeCommit)
-		return nil
-	})
-	if err == nil {
-		failpoint.Hit(failpoint.AfterCommit)
-	}
-	return err
-}
-
-// lockFence writes the fence row as it is (invariant 1), then reads it.
-func lockFence(ctx context.Context, c *duck.Conn, pipeline string) (window.Fence, error) {
-	f, err := readFence(ctx, c, pipeline)
-	if errors.Is(err, window.ErrNoFence) {
-		return f, ledger.NoFence(pipeline)
-	}
-	if err != nil {
-		return f, err
-	}
-	_, err = c.Exec(ctx, "UPDATE tidemill.fence SET epoch = epoch WHERE pipeline = $1", pipeline)
-	return f, err // read and written in one snapshot: a change in between makes the update fail
-}
-
-// writeTables does everything between the fence's check and the commit.
-func writeTables(ctx context.Context, c *duck.Conn, p *window.Publication, loads []*tableLoad) error {
-	var o ledger.Outcome
-	for i, l := range loads {
-		if err := own(ctx, c, p, l); err != nil {
-			return err
-		}
-		start := time.Now()
-		rows := attribute.Int64("tidemill.rows", l.Upserts+l.Deletes)
-		name := attribute.String("tidemill.table", l.Table.String())
-		if err := ledger.Span(ctx, "load", func(ctx context.Context) error { return l.load(ctx, c) }, name, rows); err != nil {
-			return err
-		}
-		if i == 0 {
-			failpoint.Hit(failpoint.MidCopy)
-		}
-		loaded := time.Now()
-		if err := ledger.Span(ctx, "apply", func(ctx context.Context) error { return l.apply(ctx, c) }, name, rows); err != nil {
-			return fmt.Errorf("applying %s: %w", l.Table, classify(err))
-		}
-		o.Load += loaded.Sub(start)
-		o.Apply += time.Since(loaded)
-	}
-	return move(ctx, c, p, o)
-}
-
-// own checks that the table is the pipeline's, makes it fit, and records it.
-func own(ctx context.Context, c *duck.Conn, p *window.Publication, l *tableLoad) error {
-	o, err := readOwner(ctx, c, l.Table)
-	if err == nil && o != nil {
-		err = ledger.CheckOwner(l.Table, o.pipeline, p.Pipeline)
-	}
-	if err != nil {
-		return err
-	}
-	if l.straight, err = prepare(ctx, c, l.TableLoad, o); err != nil {
-		return fmt.Errorf("preparing %s: %w", l.Table, classify(err))
-	}
-	insert, args, err := dialect.InsertTable(p, l.TableLoad)
-	if err != nil {
-		return err
-	}
-	if _, err = c.Exec(ctx, ledger.DeleteTable, l.Table.Schema, l.Table.Name); err == nil {
-		_, err = c.Exec(ctx, insert, args...)
-	}
-	return err
-}
-
-// move writes fence and receipt.
-func move(ctx context.Context, c *duck.Conn, p *window.Publication, o ledger.Outcome) error {
-	at := time.Now().UTC().Truncate(time.Microsecond) // the warehouse's clock is this process's
-	update, args, err := dialect.MoveFence(p, at)
-	if err != nil {
-		return err
-	}
-	n, err := c.Exec(ctx, update, args...)
-	if err != nil {
-		return err
-	}
-	if n != 1 {
-		return fmt.Errorf("moving the fence of pipeline %s changed %d rows: %w", p.Pipeline, n, window.ErrFenced)
-	}
-	insert, args, err := dialect.InsertReceipt(p, o, at)
-	if err != nil {
-		return err
-	}
-	_, err = c.Exec(ctx, insert, args...)
-	return err
 }

@@ -2,7 +2,9 @@
 // tidemill, one transaction per publish.
 //
 // The address is a PostgreSQL URL, postgres://user:password@host:5432/database?sslmode=verify-full. The user needs CREATE and
-// TEMPORARY on the database, or schemas that somebody made for it.
+// TEMPORARY on the database, or schemas that somebody made for it. It owns what it publishes; others are let in with
+// GRANT USAGE ON SCHEMA ... and GRANT SELECT ON ALL TABLES IN SCHEMA ..., once: tables are never dropped and made anew.
+// Connect to the server itself, not through a pooler: sessions set their time zone and timeouts.
 //
 // Invariants, cited where they are enforced:
 //  1. The fence row is locked before anything is read or written, and until the commit: of two publishers of a pipeline

@@ -17,6 +17,7 @@ type changeCase struct {
 	want   []string
 	parked string // part of the reason, if the first table is parked at the end
 	only   flavor // the other server refuses the statements
+	reload bool   // the first table must be loaded again
 	later  string // a table that the statements create and that is loaded then
 }
 
@@ -56,6 +57,10 @@ var changeCases = []changeCase{
 		run: []string{"ALTER TABLE t ADD COLUMN n INT NULL FIRST", "INSERT INTO t VALUES (7,2,'b')", "ALTER TABLE t DROP COLUMN v", "INSERT INTO t VALUES (8,3)", "ALTER TABLE t MODIFY n BIGINT", "INSERT INTO t VALUES (9,4)"},
 		want: []string{"begin", "table t (n int32, id int32, v text) key id", "upsert t 7|2|b", "end", "begin", "table t (n int32, id int32) key id", "upsert t 8|3", "end",
 			"begin", "table t (n int64, id int32) key id", "upsert t 9|4", "end"}},
+	{name: "alter_fills_old_rows", reload: true, before: []string{plainTable, "INSERT INTO t VALUES (1,'a'),(2,'b')"},
+		run: []string{"ALTER TABLE t ADD COLUMN n INT NOT NULL DEFAULT 5, ADD COLUMN g INT AS (id + 1) VIRTUAL", "INSERT INTO t (id, v, n) VALUES (3,'c',6)"}},
+	{name: "alter_converts_old_rows", reload: true, before: []string{"CREATE TABLE t (id INT PRIMARY KEY, e ENUM('a','b'), s VARCHAR(9))", "INSERT INTO t VALUES (1,'a',NULL),(2,'b','x')"},
+		run: []string{"SET SESSION sql_mode=''", "ALTER TABLE t MODIFY e ENUM('b','a'), MODIFY s VARCHAR(9) NOT NULL"}},
 	{name: "alter_type_parks", before: []string{plainTable}, parked: "the type of column `v` changed",
 		run:  []string{"INSERT INTO t VALUES (1,'2')", "ALTER TABLE t MODIFY v INT", "INSERT INTO t VALUES (2,3)"},
 		want: []string{"begin", "upsert t 1|2", "end", "park t"}},
@@ -172,6 +177,11 @@ func (c changeCase) check(t *testing.T, l *lab) {
 	rec.take()
 	l.session(c.run...)
 	l.settle(rec)
+	if c.reload {
+		rec.await("the second load", func() bool {
+			return slices.Contains(rec.lines, "load "+l.name+".t 0 rows done=false") && rec.loads[l.table("t")].Done
+		})
+	}
 	if c.later != "" {
 		l.settleLoads(rec, c.later)
 		l.same(rec, c.later)

@@ -134,10 +134,14 @@ func (c *Config) address() string {
 	if strings.HasPrefix(c.Address, "/") {
 		return c.Address
 	}
-	if _, _, err := net.SplitHostPort(c.Address); err != nil && !strings.Contains(strings.TrimPrefix(c.Address, "["), ":") {
-		return net.JoinHostPort(strings.Trim(c.Address, "[]"), defaultPort)
+	if _, _, err := net.SplitHostPort(c.Address); err == nil {
+		return c.Address
 	}
-	return c.Address
+	host := strings.Trim(c.Address, "[]")
+	if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+		return c.Address // refused by Validate
+	}
+	return net.JoinHostPort(host, defaultPort)
 }
 
 func (c *Config) network() string {

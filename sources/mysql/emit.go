@@ -26,14 +26,15 @@ func (s *stream) plan(ctx context.Context, ev, body []byte) (*planned, error) {
 	}
 	t := s.tables.byName[name]
 	if t == nil {
-		t = s.tables.add(name)
-		t.defined = s.began
-		s.loader.enqueue(name)
+		if ok, err := s.discover(ctx, name); err != nil || !ok {
+			return &planned{}, err
+		}
+		t = s.tables.byName[name]
 	}
 	if t.parked != "" {
 		return &planned{table: t}, nil
 	}
-	if t.outdated || t.catalogue == nil {
+	if t.catalogue == nil {
 		if err := s.refresh(ctx, t); err != nil {
 			return nil, err
 		}
@@ -104,7 +105,6 @@ func (s *stream) rows(ctx context.Context, ev rowsEvent) error {
 	}
 	n, err := s.decode(t, ev.to.plan, e)
 	s.pos.rows += n
-	t.rows += int64(n)
 	s.meters.byteCount += int64(len(ev.data))
 	if err != nil { // of one table only, and only from this row on
 		s.park(t.name, tableProblem(t.name, err))
@@ -146,26 +146,46 @@ func (s *stream) declare(ctx context.Context, t *table, schema *ingest.Schema) e
 	return nil
 }
 
+// discover registers a table of a captured database that the stream has not met before. What is no table (a sequence) is
+// not captured.
+func (s *stream) discover(ctx context.Context, name ingest.TableName) (bool, error) {
+	types, err := s.server.tableTypes(ctx, name.Schema)
+	if err != nil {
+		return false, err
+	}
+	switch types[name.Name] {
+	case "BASE TABLE", "SYSTEM VERSIONED", "": // none: it is gone by now
+	default:
+		return false, nil
+	}
+	t := s.tables.add(name)
+	t.defined = s.began
+	s.loader.enqueue(name)
+	return true, nil
+}
+
 // appear registers a table that was created or renamed into a captured name: it is declared now and loaded later.
 func (s *stream) appear(ctx context.Context, name ingest.TableName) error {
 	if s.tables.byName[name] != nil {
 		return nil // parked: only a resync brings it back
 	}
-	t := s.tables.add(name)
-	t.defined = s.began
-	if err := s.refresh(ctx, t); err != nil {
+	catalogue, ok, err := readCatalogue(ctx, s.db, s.flavor, name, s.tables.dropped(name))
+	if err != nil {
+		return s.config.failure("reading the catalogue of "+name.String(), err)
+	}
+	if !ok {
+		return nil // gone again; should it come back, its table map tells
+	}
+	if ok, err := s.discover(ctx, name); err != nil || !ok {
 		return err
 	}
-	if t.catalogue == nil {
-		delete(s.tables.byName, name) // gone again; should it come back, its table map tells
-		return nil
-	}
-	schema, err := rows.SchemaFrom(name, *t.catalogue)
+	t := s.tables.byName[name]
+	t.catalogue = catalogue
+	schema, err := rows.SchemaFrom(name, *catalogue)
 	if err != nil {
 		s.park(name, tableProblem(name, err))
 		return nil
 	}
-	s.loader.enqueue(name)
 	if err := s.declare(ctx, t, schema); err != nil {
 		return err
 	}
@@ -173,15 +193,53 @@ func (s *stream) appear(ctx context.Context, name ingest.TableName) error {
 	return nil
 }
 
-// define notes that a table's definition may have changed: plans made with the old catalogue are dropped, and chunks
-// that were read by it are read again.
-func (s *stream) define(t *table) {
-	t.outdated, t.defined = true, s.began
+// define takes note of a statement that may have changed a table's definition: plans made with the old catalogue are dropped,
+// chunks that were read by it are read again, and the table is loaded again when its rows may have changed without
+// being logged, as ALTER does it.
+func (s *stream) define(ctx context.Context, t *table) error {
+	t.defined = s.began
 	for hash, p := range s.plans {
 		if p.table == t {
 			delete(s.plans, hash)
 		}
 	}
+	before := t.catalogue
+	if err := s.refresh(ctx, t); err != nil {
+		return err
+	}
+	rewritten, added := compareCatalogues(before, t.catalogue)
+	if !rewritten && len(added) > 0 {
+		var err error
+		if rewritten, err = s.server.filled(ctx, t.name, added); err != nil {
+			return err
+		}
+	}
+	if rewritten {
+		s.reloads = append(s.reloads, t.name)
+	}
+	return nil
+}
+
+// reload starts the loads of tables over. It comes before the position moves past the statement that made it necessary,
+// so that a checkpoint holds both or neither. Where an earlier owner has been already it waits until the stream is past that.
+func (s *stream) reload(ctx context.Context) error {
+	if s.at.less(s.floor) {
+		return nil
+	}
+	for _, name := range s.reloads {
+		t := s.tables.byName[name]
+		if t.parked != "" || t.schema == nil { // without a schema its first load is still to come
+			continue
+		}
+		state := ingest.Load{}
+		if err := s.out.Load(ctx, t.id, make([]*ingest.Builder, s.out.Partitions(t.id)), state); err != nil {
+			return err
+		}
+		s.status.load(name, state)
+		s.loader.enqueue(name)
+	}
+	s.reloads = s.reloads[:0]
+	return nil
 }
 
 // refresh reads the table's catalogue. A table that is gone keeps what was known.
@@ -190,7 +248,6 @@ func (s *stream) refresh(ctx context.Context, t *table) error {
 	if err != nil {
 		return s.config.failure("reading the catalogue of "+t.name.String(), err)
 	}
-	t.outdated = false
 	if ok {
 		t.catalogue = c
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/sources/mysql/rows"
 )
 
@@ -67,12 +68,10 @@ func (s *server) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var bad Refusals
-	if !isOn(got["log_bin"]) {
-		bad = append(bad, s.config.refuse("log_bin", "OFF", s.enableLog()))
-	} else {
-		bad = s.checkRequirements(got)
+	if !isOn(got["log_bin"]) { // the rest means nothing without it
+		return s.config.refuse("log_bin", "OFF", s.enableLog())
 	}
+	bad := s.checkRequirements(got)
 	grants, err := s.checkGrants(ctx)
 	if err != nil {
 		return err
@@ -182,25 +181,62 @@ type discovered struct {
 
 // discover finds the captured tables. A problem of one table is that table's alone.
 func (s *server) discover(ctx context.Context, c capture) ([]discovered, error) {
-	names, err := s.tableNames(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	for _, want := range sortedTables(c.exact) {
-		if !slices.Contains(names, want) {
-			names = append(names, want)
-		}
-	}
-	out := make([]discovered, 0, len(names))
-	for _, n := range names {
-		cfg, _ := c.match(n)
-		d := discovered{name: n}
-		if err := s.inspect(ctx, &d, sortedKeys(cfg.Columns)); err != nil {
+	var out []discovered
+	for _, schema := range c.schemas() {
+		types, err := s.tableTypes(ctx, schema)
+		if err != nil {
 			return nil, err
 		}
-		out = append(out, d)
+		for _, n := range c.tablesIn(schema, types) {
+			cfg, _ := c.match(n)
+			d := discovered{name: n}
+			switch types[n.Name] {
+			case "BASE TABLE", "SYSTEM VERSIONED":
+				err = s.inspect(ctx, &d, sortedKeys(cfg.Columns))
+			case "":
+				d.problem = fmt.Sprintf("there is no such table%s, or user %q may not see it; run: GRANT SELECT ON %s.%s TO %s@'%%'", config.DidYouMean(n.Name, sortedKeys(types)),
+					s.config.User, quoteName(n.Schema), quoteName(n.Name), quoteText(s.config.User))
+			default:
+				d.problem = fmt.Sprintf("it is a %s, which has no rows in the binlog; capture the tables behind it", strings.ToLower(types[n.Name]))
+			}
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, d)
+		}
 	}
 	return out, nil
+}
+
+// tableTypes lists what is in a database, by name.
+func (s *server) tableTypes(ctx context.Context, schema string) (map[string]string, error) {
+	const q = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = ?"
+	out := map[string]string{}
+	return out, s.each(ctx, "listing the tables of "+schema, q, []any{schema}, func(scan func(...any) error) error {
+		var name, kind string
+		err := scan(&name, &kind)
+		out[name] = kind
+		return err
+	})
+}
+
+// tablesIn is what is captured of a database: tables that match, and names that were asked for whatever they are.
+func (c capture) tablesIn(schema string, types map[string]string) []ingest.TableName {
+	var out []ingest.TableName
+	for name, kind := range types {
+		n := ingest.TableName{Schema: schema, Name: name}
+		_, exact := c.exact[n]
+		if _, ok := c.match(n); ok && (exact || kind == "BASE TABLE" || kind == "SYSTEM VERSIONED") {
+			out = append(out, n)
+		}
+	}
+	for n := range c.exact {
+		if _, there := types[n.Name]; n.Schema == schema && !there {
+			out = append(out, n)
+		}
+	}
+	slices.SortFunc(out, compareNames)
+	return out
 }
 
 func (s *server) inspect(ctx context.Context, d *discovered, drop []string) error {
@@ -209,8 +245,7 @@ func (s *server) inspect(ctx context.Context, d *discovered, drop []string) erro
 	case err != nil:
 		return s.config.failure("reading the catalogue of "+d.name.String(), err)
 	case !ok:
-		d.problem = fmt.Sprintf("there is no such table, or user %q may not read it; run: GRANT SELECT ON %s.%s TO %s@'%%'",
-			s.config.User, quoteName(d.name.Schema), quoteName(d.name.Name), quoteText(s.config.User))
+		d.problem = "it was dropped just now"
 		return nil
 	}
 	d.catalogue = catalogue
@@ -240,38 +275,6 @@ func (s *server) readable(ctx context.Context, d *discovered) error {
 		return nil
 	}
 	return s.config.failure("reading "+d.name.String(), err)
-}
-
-func sortedTables[V any](m map[ingest.TableName]V) []ingest.TableName {
-	out := make([]ingest.TableName, 0, len(m))
-	for n := range m {
-		out = append(out, n)
-	}
-	slices.SortFunc(out, compareNames)
-	return out
-}
-
-// tableNames lists the base tables that the configuration captures.
-func (s *server) tableNames(ctx context.Context, c capture) ([]ingest.TableName, error) {
-	const q = "SELECT table_schema, table_name FROM information_schema.tables" +
-		" WHERE table_schema = ? AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY table_name"
-	var out []ingest.TableName
-	for _, schema := range c.schemas() {
-		err := s.each(ctx, "listing the tables of "+schema, q, []any{schema}, func(scan func(...any) error) error {
-			var n ingest.TableName
-			if err := scan(&n.Schema, &n.Name); err != nil {
-				return err
-			}
-			if _, ok := c.match(n); ok {
-				out = append(out, n)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
 
 // cascades finds foreign keys that change or delete rows of the table that holds them.

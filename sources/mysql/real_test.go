@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	driver "github.com/go-sql-driver/mysql"
 	"go.uber.org/goleak"
 
 	"github.com/tidemill/tidemill/ingest"
@@ -66,10 +67,16 @@ func (l *lab) in(t *testing.T, name string) *lab {
 // open is realtest.Open with dates as the server's text.
 func open(t *testing.T, s *servers.Server, database string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("mysql", strings.ReplaceAll(s.DSN(database), "parseTime=true", "parseTime=false"))
+	cfg, err := driver.ParseDSN(s.DSN(database))
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.ParseTime, cfg.Logger = false, quiet{}
+	connector, err := driver.NewConnector(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
 	db.SetMaxIdleConns(16)
 	t.Cleanup(func() { _ = db.Close() })
 	return db

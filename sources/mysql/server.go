@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidemill/tidemill/ingest"
 )
 
 // server is what we know of the server and how it is asked. Prepare learns it.
@@ -140,6 +143,20 @@ func (s *server) position(ctx context.Context) (gtidSet, error) {
 		return nil, s.config.failure("asking for the GTID position", err)
 	}
 	return parseSet(s.flavor, text)
+}
+
+// filled reports whether one of the columns is not NULL in rows that are older than it.
+func (s *server) filled(ctx context.Context, t ingest.TableName, columns []string) (yes bool, err error) {
+	// MariaDB words the default NULL as a text. A generated column has values whatever its default is.
+	const q = "SELECT column_name FROM information_schema.columns WHERE table_schema = ? AND table_name = ?" +
+		" AND (is_nullable = 'NO' OR COALESCE(column_default, 'NULL') <> 'NULL' OR extra LIKE '%GENERATED%')"
+	err = s.each(ctx, "reading the defaults of "+t.String(), q, []any{t.Schema, t.Name}, func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		yes = yes || slices.Contains(columns, name)
+		return err
+	})
+	return yes, err
 }
 
 // proof is the server's word that everything before a time is in its log before a place.

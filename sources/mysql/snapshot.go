@@ -26,10 +26,11 @@ type snapshot struct {
 	unwatch func() bool // ends the watch for the end of the run
 	in      *packets
 	load    *tableLoad
-	inside  bool // a transaction is open
-	reading bool // rows are on the wire
-	broken  bool // the connection cannot be used again
-	buf     []byte
+	inside  bool   // a transaction is open
+	reading bool   // rows are on the wire
+	broken  bool   // the connection cannot be used again
+	buf     []byte // the packet read last
+	before  []byte // the one before, which row promises to keep
 	visible func(groupRef) bool
 	exact   coord // MariaDB: where the view stands
 }
@@ -208,6 +209,7 @@ func (s *snapshot) query(text string) error {
 // next reads a packet that must not be an error.
 func (s *snapshot) next() ([]byte, error) {
 	var err error
+	s.buf, s.before = s.before, s.buf
 	if s.buf, err = s.in.next(s.buf[:0]); err != nil {
 		return nil, s.failure("reading rows of "+s.load.table.name.String(), err)
 	}
@@ -217,7 +219,7 @@ func (s *snapshot) next() ([]byte, error) {
 	return s.buf, nil
 }
 
-// row returns the next row, valid until the next call, or nil after the last one.
+// row returns the next row, valid until the next call but one, or nil after the last one.
 func (s *snapshot) row() ([]byte, error) {
 	p, err := s.next()
 	if err != nil {

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -125,16 +126,12 @@ func (s *Source) run(ctx context.Context, srv *server, resume ingest.Resume, out
 	if err != nil {
 		return err
 	}
-	unregister, err := st.status.observe(s.meter, s.name)
-	if err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	defer unregister()
 	s.board.Store(st.status)
 	if err := s.start(ctx, srv, st, resume); err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	outer := ctx
+	g, ctx := errgroup.WithContext(outer)
 	d, err := s.config.startDump(ctx, srv, st.pos.done, s.serverID(), s.name)
 	if err != nil {
 		return err
@@ -143,7 +140,28 @@ func (s *Source) run(ctx context.Context, srv *server, resume ingest.Resume, out
 	g.Go(func() error { return srv.prove(ctx, st.proofs, s.interval) })
 	g.Go(func() error { return st.loader.run(ctx) })
 	g.Go(func() error { return st.loop(ctx, d) })
-	return g.Wait()
+	return s.diagnose(outer, srv, g.Wait())
+}
+
+// diagnose tells two ends of a dump apart that MySQL reports by one number: our position is not in its log any more, or
+// another reader with our id has come. In the second case that reader is listed; our own entry went with our dump.
+func (s *Source) diagnose(ctx context.Context, srv *server, err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Cause != Purged || srv.flavor != mysql {
+		return err
+	}
+	twin := false
+	listed := srv.each(ctx, "listing the server's readers", srv.replicasStatement(), nil, func(scan func(...any) error) error {
+		var id uint32
+		var rest sql.RawBytes
+		err := scan(&id, &rest, &rest, &rest, &rest)
+		twin = twin || id == s.serverID()
+		return err
+	})
+	if listed == nil && twin {
+		return s.config.duplicateID(e.Err)
+	}
+	return err
 }
 
 func (s *Source) newStream(srv *server, out ingest.Emitter) (*stream, error) {
@@ -181,6 +199,10 @@ func (s *Source) start(ctx context.Context, srv *server, st *stream, resume inge
 		if err := srv.checkHistory(ctx, st.pos.done); err != nil {
 			return err
 		}
+	}
+	// Everything that an earlier owner has put into the log lies before this point of the server's.
+	if _, st.floor, err = srv.now(ctx); err != nil {
+		return err
 	}
 	st.status.read(st.pos.text(), time.Time{})
 	if st.tables.triggers, err = srv.triggers(ctx, s.capture); err != nil {

@@ -94,15 +94,3 @@ func (b *board) snapshot(now time.Time) Status {
 	}
 	return s
 }
-
-// parked counts the tables that stand still.
-func (b *board) parkedTables() (n int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, t := range b.tables {
-		if t.Parked != "" {
-			n++
-		}
-	}
-	return n
-}

@@ -34,14 +34,16 @@ type stream struct {
 	target   target
 	touching touching
 
-	pos    position
-	at     coord // end of what was read
-	began  coord // start of the open group
-	ended  coord // start of the last group that is closed
-	next   gtid  // of the open group
-	commit time.Time
-	passed bool // groups without captured rows were read since the last call of End
-	parks  []ingest.TableName
+	pos     position
+	at      coord // end of what was read
+	began   coord // start of the open group
+	ended   coord // start of the last group that is closed
+	floor   coord // end of the server's log when this run began
+	next    gtid  // of the open group
+	commit  time.Time
+	passed  bool               // groups without captured rows were read since the last call of End
+	parks   []ingest.TableName // to be told to the emitter between groups
+	reloads []ingest.TableName
 
 	mapped    []mapping // tables of the statement under way
 	unflushed int       // bytes decoded since the last call of Progress
@@ -167,6 +169,9 @@ func (s *stream) flush(ctx context.Context) error {
 }
 
 func (s *stream) idle(ctx context.Context) error {
+	if err := s.reload(ctx); err != nil {
+		return err
+	}
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
@@ -194,7 +199,7 @@ func (s *stream) apply(ctx context.Context, effects []effect, ev rowsEvent) erro
 		case doPark:
 			s.park(e.table, parkReason(e.reason, e.table))
 		case doDefine:
-			s.define(s.tables.byName[e.table])
+			err = s.define(ctx, s.tables.byName[e.table])
 		case doAppear:
 			err = s.appear(ctx, e.table)
 		case doTrigger:
@@ -222,6 +227,11 @@ func (s *stream) end(ctx context.Context) error {
 // closed runs after each group.
 func (s *stream) closed(ctx context.Context) error {
 	s.mapped, s.ended = s.mapped[:0], s.began
+	if len(s.reloads) > 0 {
+		if err := s.reload(ctx); err != nil {
+			return err
+		}
+	}
 	if len(s.parks) > 0 {
 		if err := s.flush(ctx); err != nil {
 			return err

@@ -16,7 +16,6 @@ type table struct {
 	name      ingest.TableName
 	drop      []string        // columns that are not captured
 	catalogue *rows.Catalogue // the newest that was read; a hint only
-	outdated  bool            // a definition may have changed since
 	child     bool            // foreign keys of the table cascade and the server does not log what they change
 	schema    *ingest.Schema  // as declared last; nil before
 	print     uint64          // its fingerprint
@@ -25,7 +24,6 @@ type table struct {
 	defined   coord     // of the last statement that may have changed the definition
 	parked    string    // why the table stands still
 	touched   *touchLog // while chunks of its first load are under way
-	rows      int64     // emitted since the meters were read
 }
 
 // tables is the captured tables by name.
@@ -41,10 +39,15 @@ func newTables(c capture) *tables {
 
 // add registers a table that the configuration captures.
 func (ts *tables) add(name ingest.TableName) *table {
-	cfg, _ := ts.capture.match(name)
-	t := &table{name: name, drop: sortedKeys(cfg.Columns)}
+	t := &table{name: name, drop: ts.dropped(name)}
 	ts.byName[name] = t
 	return t
+}
+
+// dropped lists the columns of a table that are not captured.
+func (ts *tables) dropped(name ingest.TableName) []string {
+	cfg, _ := ts.capture.match(name)
+	return sortedKeys(cfg.Columns)
 }
 
 // The world of the group machine.
@@ -143,4 +146,26 @@ func widens(a, b ingest.Type) bool {
 		return b.Precision-b.Scale >= 19
 	}
 	return false
+}
+
+// compareCatalogues says what an ALTER may have done to rows without logging them: rewritten when a column that stays has
+// another type, charset or refuses NULL now, so that its values may have been converted; added lists the new columns, which
+// hold their default in old rows.
+func compareCatalogues(before, after *rows.Catalogue) (rewritten bool, added []string) {
+	if before == nil || after == nil {
+		return false, nil
+	}
+	for _, c := range after.Columns {
+		if slices.Contains(after.Drop, c.Name) {
+			continue
+		}
+		i := slices.IndexFunc(before.Columns, func(b rows.CatalogueColumn) bool { return b.Name == c.Name })
+		if i < 0 {
+			added = append(added, c.Name)
+			continue
+		}
+		b := before.Columns[i]
+		rewritten = rewritten || b.ColumnType != c.ColumnType || b.Charset != c.Charset || b.Nullable && !c.Nullable
+	}
+	return rewritten, added
 }

@@ -195,6 +195,9 @@ func (tl *tableLoad) try(ctx context.Context) (*chunk, error) {
 	if c.high, err = tl.snapshot.high(ctx); err != nil {
 		return nil, err
 	}
+	if c.high.less(tl.stream.floor) { // what is in our log already must have been emitted again before
+		c.high = tl.stream.floor
+	}
 	c.visible, c.mark, c.held = tl.snapshot.visible, tl.mark, len(tl.keyset.columns) == 0 && more
 	c.state = ingest.Load{Done: !more, Rows: tl.rows, Estimate: max(tl.state.Estimate, tl.rows)}
 	if more {
@@ -325,6 +328,7 @@ func (tl *tableLoad) read(ctx context.Context, c *chunk) (more bool, err error) 
 			return false, err
 		}
 	}
+	var last []byte
 	n, size := 0, 0
 	for n < limit || len(tl.keyset.columns) > 0 { // with a key the server keeps the limit
 		packet, err := tl.snapshot.row()
@@ -338,7 +342,7 @@ func (tl *tableLoad) read(ctx context.Context, c *chunk) (more bool, err error) 
 		if err := tl.append(c, packet); err != nil {
 			return false, err
 		}
-		n, size, more = n+1, size+len(packet), true
+		n, size, more, last = n+1, size+len(packet), true, packet
 		if size > 2*chunkBytes && len(tl.keyset.columns) > 0 {
 			tl.snapshot.broken = true // rows far above the average: leave the rest to the next chunk, on a new connection
 			break
@@ -346,6 +350,9 @@ func (tl *tableLoad) read(ctx context.Context, c *chunk) (more bool, err error) 
 	}
 	if n > 0 {
 		tl.rowBytes = max(1, size/n)
+		if tl.after, err = tl.keyset.last(last, tl.after); err != nil {
+			return false, err
+		}
 	}
 	tl.rows += int64(n)
 	return more, ctx.Err()
@@ -361,13 +368,7 @@ func (tl *tableLoad) append(c *chunk, packet []byte) error {
 		p = ingest.PartitionOf(rows.Hash(key), tl.partitions)
 	}
 	c.keys[p] = append(c.keys[p], xxh3.Hash128(key))
-	if err := tl.plan.TextRow(packet, c.builders[p]); err != nil {
-		return err
-	}
-	if len(tl.keyset.columns) > 0 {
-		tl.after, err = tl.keyset.last(packet, tl.after)
-	}
-	return err
+	return tl.plan.TextRow(packet, c.builders[p])
 }
 
 // foresee declares a table by its catalogue when the log has not shown its rows yet.

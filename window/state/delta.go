@@ -16,8 +16,18 @@ import (
 	"github.com/tidemill/tidemill/internal/parquet"
 )
 
-// pageRows is how many rows of a delta are in memory at a time.
-const pageRows = 256 << 10
+// pageRows is how many rows of a large delta are in memory at a time.
+const pageRows = 64 << 10
+
+// fits reports whether DuckDB may hold a sorted result of so many rows as a whole: an eighth of its memory, at a guess of
+// 32 bytes a value.
+func (s *step) fits(rows int64, columns int) bool {
+	limit := s.options.Memory
+	if limit == 0 {
+		limit = duck.DefaultMemory
+	}
+	return rows*int64(columns+1)*32 <= limit/8
+}
 
 // newPart names the part files of the i-th output.
 func (s *step) newPart(i int) string { return fmt.Sprintf("%04d", i) }
@@ -34,47 +44,70 @@ func (s *step) replica(ctx context.Context, o Output, name string) (Delta, error
 		return d, err
 	}
 	d.Columns = all.Columns
-	cols := make([]string, len(all.Columns))
-	for i, c := range all.Columns {
-		cols[i] = duck.Ident(c.Name)
-		if st.schema.Column(c.Name) < 0 {
-			cols[i] = fmt.Sprintf("NULL::%s AS %s", columnType(c.Type), cols[i])
+	return d, s.write(ctx, &d, name, func(each func(arrow.RecordBatch) error) error {
+		if st.memory != nil {
+			return st.memory.read(ctx, all, o.Replace, each)
 		}
-	}
-	where := ""
-	if o.Replace { // the table is emptied first: there is nothing to delete
-		where = fmt.Sprintf(" WHERE %s = %d", ingest.OpColumn, ingest.Upsert)
-	}
-	err = s.write(ctx, &d, name, fmt.Sprintf("SELECT %s, %s::INTEGER AS %s FROM %s%s", strings.Join(cols, ", "), ingest.OpColumn, ingest.OpColumn, st.table, where), st.keys)
-	return d, err
+		cols := make([]string, len(all.Columns))
+		for i, c := range all.Columns {
+			cols[i] = duck.Ident(c.Name)
+			if st.schema.Column(c.Name) < 0 {
+				cols[i] = fmt.Sprintf("NULL::%s AS %s", columnType(c.Type), cols[i])
+			}
+		}
+		where := ""
+		if o.Replace { // the table is emptied first: there is nothing to delete
+			where = fmt.Sprintf(" WHERE %s = %d", ingest.OpColumn, ingest.Upsert)
+		}
+		query := fmt.Sprintf("SELECT %s, %s::INTEGER AS %s FROM %s%s", strings.Join(cols, ", "), ingest.OpColumn, ingest.OpColumn, st.table, where)
+		return s.sorted(ctx, query, &d, st.keys, each)
+	})
 }
 
-// write runs a query of the delta's columns and the operation, sorted by key (invariant 5), into part files.
-func (s *step) write(ctx context.Context, d *Delta, name, query string, rows int64) (err error) {
+// write runs the rows that read gives, sorted by key (invariant 5), into part files. The last column is the operation.
+func (s *step) write(ctx context.Context, d *Delta, name string, read func(func(arrow.RecordBatch) error) error) (err error) {
 	defer s.clock(&s.stats.Parquet)()
 	w := parquet.NewWriter(s.dir, name, parquet.Schema{Columns: d.Columns, Op: true})
 	defer func() { err = errors.Join(err, w.Abort()) }()
-	each := func(b arrow.RecordBatch) error {
-		for _, op := range b.Column(len(d.Columns)).(*array.Int32).Int32Values() {
-			if op == int32(ingest.Upsert) {
-				d.Upserts++
-			} else {
-				d.Deletes++
-			}
-		}
+	err = read(func(b arrow.RecordBatch) error {
+		upserts := countUpserts(b.Column(len(d.Columns)))
+		d.Upserts += upserts
+		d.Deletes += b.NumRows() - upserts
 		return w.Write(ctx, b)
-	}
-	query += " ORDER BY " + duck.Idents(d.Key)
-	if rows <= pageRows {
-		err = s.conn.Query(ctx, query, each)
-	} else {
-		err = s.pages(ctx, query, each)
-	}
+	})
 	if err != nil {
 		return fmt.Errorf("writing parts: %w", err)
 	}
 	d.Parts, err = w.Close(ctx)
 	return err
+}
+
+// countUpserts counts in an operation column, which is INTEGER from DuckDB and uint8 from batches.
+func countUpserts(ops arrow.Array) (n int64) {
+	switch ops := ops.(type) {
+	case *array.Int32:
+		for _, op := range ops.Int32Values() {
+			if op == int32(ingest.Upsert) {
+				n++
+			}
+		}
+	case *array.Uint8:
+		for _, op := range ops.Uint8Values() {
+			if op == uint8(ingest.Upsert) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// sorted reads the query of a delta of about so many rows, in key order.
+func (s *step) sorted(ctx context.Context, query string, d *Delta, rows int64, each func(arrow.RecordBatch) error) error {
+	query += " ORDER BY " + duck.Idents(d.Key)
+	if s.fits(rows, len(d.Columns)) {
+		return s.conn.Query(ctx, query, each)
+	}
+	return s.pages(ctx, query, each)
 }
 
 // pages sorts a large result into a temp table, which may spill, and reads it page by page.

@@ -33,6 +33,7 @@ type File struct {
 	tables  map[string]*ingest.Schema // by input
 
 	fullShare float64 // past this share of affected anchors a view is evaluated whole
+	onlyDuck  bool    // for tests: replicas too go through DuckDB
 	mutate    mutation
 }
 

@@ -179,7 +179,6 @@ type viewSQL struct {
 func (w *world) view() view.Spec {
 	g := &viewSQL{w: w}
 	n := 1 + w.r.IntN(4)
-	left := make([]bool, n)
 	for i := range n {
 		t := w.tables[w.r.IntN(len(w.tables))]
 		g.rels, g.as = append(g.rels, t), append(g.as, fmt.Sprint("r", i))
@@ -188,8 +187,7 @@ func (w *world) view() view.Spec {
 			g.from.WriteString("FROM " + name)
 			continue
 		}
-		left[i] = w.r.IntN(3) > 0
-		join := map[bool]string{true: " LEFT JOIN ", false: " JOIN "}[left[i]]
+		join := []string{" LEFT JOIN ", " LEFT JOIN ", " JOIN "}[w.r.IntN(3)]
 		g.from.WriteString(join + name + " ON " + g.condition(i))
 	}
 	for _, k := range g.rels[0].schema.Key {
@@ -203,9 +201,9 @@ func (w *world) view() view.Spec {
 	case 0:
 		return g.aggregate(where)
 	case 1:
-		return g.ranked(where, left)
+		return g.ranked(where)
 	}
-	g.rowKeys(left)
+	g.rowKeys()
 	for i := range n {
 		g.output(g.column(i), false)
 	}
@@ -214,7 +212,7 @@ func (w *world) view() view.Spec {
 }
 
 // rowKeys adds the keys of the joined relations to the key; a missing partner has a value no row has.
-func (g *viewSQL) rowKeys(left []bool) {
+func (g *viewSQL) rowKeys() {
 	for i, t := range g.rels[1:] {
 		for _, k := range t.schema.Key {
 			e := fmt.Sprintf("%s.%s", g.as[i+1], k)
@@ -226,7 +224,6 @@ func (g *viewSQL) rowKeys(left []bool) {
 			g.output(e, true)
 		}
 	}
-	_ = left
 }
 
 func (g *viewSQL) output(expr string, key bool) {
@@ -316,7 +313,7 @@ func (g *viewSQL) aggregate(where string) view.Spec {
 }
 
 // ranked numbers the rows of an anchor.
-func (g *viewSQL) ranked(where string, left []bool) view.Spec {
+func (g *viewSQL) ranked(where string) view.Spec {
 	var ties []string
 	for i, t := range g.rels {
 		for _, k := range t.schema.Key {
@@ -325,7 +322,7 @@ func (g *viewSQL) ranked(where string, left []bool) view.Spec {
 	}
 	by := g.typed(g.w.r.IntN(len(g.rels)), ingest.Int64)
 	anchor := strings.Join(g.keys, ", ")
-	g.rowKeys(left)
+	g.rowKeys()
 	g.output(fmt.Sprintf("row_number() OVER (PARTITION BY %s ORDER BY %s DESC NULLS LAST, %s)", anchor, by, strings.Join(ties, ", ")), false)
 	g.output(fmt.Sprintf("rank() OVER (PARTITION BY %s ORDER BY %s ASC NULLS LAST)", anchor, by), false)
 	g.output(fmt.Sprintf("count(*) OVER (PARTITION BY %s)", anchor), false)

@@ -5,28 +5,30 @@ package state
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/duck"
 	"github.com/tidemill/tidemill/window/view"
 )
 
-// joined is what of a view's delta was found before the changes were applied.
+// joined is what of a view's delta was found before the changes were applied. before and after are SQL: table names or
+// queries over temp tables, which the apply does not touch.
 type joined struct {
-	replace  bool
-	none     bool   // no change reaches the view
-	full     bool   // after is still to be evaluated, over the new state
-	before   string // temp table: the affected rows of the view over the old state
-	after    string // temp table: the same over the new state
-	affected int64
+	replace bool
+	none    bool   // no change reaches the view
+	full    bool   // after is still to be evaluated, over the new state
+	before  string // the affected rows of the view over the old state
+	after   string // the same over the new state
 }
 
 // beforeApply does everything that needs the old state (invariant 3).
 func (s *step) beforeApply(ctx context.Context, p Plan) ([]joined, error) {
 	defer s.clock(&s.stats.Join)()
 	out := make([]joined, len(p.Outputs))
-	olds := map[string]string{}
 	for i, o := range p.Outputs {
 		if o.View == nil || o.Hold {
 			continue
@@ -40,39 +42,18 @@ func (s *step) beforeApply(ctx context.Context, p Plan) ([]joined, error) {
 			s.stats.Views[o.Name] = ViewStats{Affected: -1, Full: true}
 			continue
 		}
-		for _, r := range o.View.Relations {
-			if s.staged[r.Input] != nil && olds[r.Input] == "" {
-				if olds[r.Input], err = s.oldImages(ctx, r.Input); err != nil {
-					return nil, err
-				}
-			}
-		}
-		if out[i], err = s.join(ctx, o, olds); err != nil {
+		if out[i], err = s.join(ctx, o); err != nil {
 			return nil, fmt.Errorf("joining view %s: %w", o.Name, err)
 		}
 	}
 	return out, nil
 }
 
-// oldImages copies the rows that the changes of an input replace or delete.
-func (s *step) oldImages(ctx context.Context, input string) (string, error) {
-	table := s.temp("old")
-	st := s.staged[input]
-	_, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS FROM %s AS t SEMI JOIN %s AS c ON %s", table, tableName(input), st.table, equal("t", "c", st.schema.Key)))
-	if err != nil {
-		return "", fmt.Errorf("reading old images of %s: %w", input, err)
-	}
-	return table, nil
-}
-
 // join finds the affected anchors of a view (rule 18) and evaluates the view on them in both states (rule 19).
-func (s *step) join(ctx context.Context, o Output, olds map[string]string) (joined, error) {
+func (s *step) join(ctx context.Context, o Output) (joined, error) {
 	v := o.View
-	state := make([]string, len(v.Relations))
-	for i, r := range v.Relations {
-		state[i] = tableName(r.Input)
-	}
-	keys, affected, err := s.affected(ctx, v, olds, state)
+	state := stateTables(v)
+	keys, affected, err := s.affected(ctx, v, state)
 	if err != nil {
 		return joined{}, err
 	}
@@ -80,86 +61,114 @@ func (s *step) join(ctx context.Context, o Output, olds map[string]string) (join
 	if err != nil {
 		return joined{}, err
 	}
-	j := joined{none: affected == 0, affected: affected, full: float64(affected) > s.fullShare*float64(anchors)}
+	j := joined{none: affected == 0, full: float64(affected) > s.fullShare*float64(anchors)}
 	s.stats.Views[o.Name] = ViewStats{Affected: affected, Anchors: anchors, Full: j.full && !j.none}
 	switch {
 	case j.none:
-		return j, nil
 	case j.full:
-		j.before, err = s.evaluate(ctx, v, state)
-		return j, err
+		var table string
+		table, err = s.evaluate(ctx, v, state)
+		j.before = "FROM " + table
+	default:
+		var before, after []string
+		before, after, err = s.neighbours(ctx, v, keys, state)
+		j.before, j.after = v.Evaluate(before), v.Evaluate(after)
 	}
-	before, after, err := s.neighbours(ctx, v, keys, state)
-	if err != nil {
-		return j, err
-	}
-	if j.before, err = s.evaluate(ctx, v, before); err != nil {
-		return j, err
-	}
-	j.after, err = s.evaluate(ctx, v, after)
 	return j, err
 }
 
+func stateTables(v *view.View) []string {
+	out := make([]string, len(v.Relations))
+	for i, r := range v.Relations {
+		out[i] = tableName(r.Input)
+	}
+	return out
+}
+
+// evaluate copies the view over the given tables into a temp table.
 func (s *step) evaluate(ctx context.Context, v *view.View, tables []string) (string, error) {
-	out := s.temp("view")
-	_, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS %s", out, v.Evaluate(tables)))
+	return s.materialize(ctx, "view", v.Evaluate(tables))
+}
+
+func (s *step) materialize(ctx context.Context, what, query string) (string, error) {
+	out := s.temp(what)
+	_, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS %s", out, query))
 	return out, err
 }
 
 // affected collects the keys of the affected anchors.
-func (s *step) affected(ctx context.Context, v *view.View, olds map[string]string, state []string) (string, int64, error) {
+func (s *step) affected(ctx context.Context, v *view.View, state []string) (string, int64, error) {
 	var parts []string
 	for i, r := range v.Relations {
-		if s.staged[r.Input] == nil {
+		st := s.staged[r.Input]
+		if st == nil {
 			continue
 		}
-		changed, err := s.changed(ctx, r, olds[r.Input])
-		if err != nil {
-			return "", 0, err
+		changed := st.table // of the anchor itself, the keys are enough
+		if i > 0 {
+			columns, few := v.Reach(i)
+			query := s.images(r, st, columns)
+			if !few {
+				query = s.differing(r, st)
+			}
+			var err error
+			if changed, err = s.materialize(ctx, "changed", query); err != nil {
+				return "", 0, err
+			}
 		}
 		parts = append(parts, v.Affected(i, changed, state))
 	}
 	if len(parts) == 0 {
 		return "", 0, nil
 	}
-	keys := s.temp("keys")
-	if _, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS %s", keys, strings.Join(parts, " UNION "))); err != nil {
+	keys, err := s.materialize(ctx, "keys", strings.Join(parts, " UNION "))
+	if err != nil {
 		return "", 0, err
 	}
 	n, err := duck.Scalar[int64](ctx, s.conn, "SELECT count(*) FROM "+keys)
 	return keys, n, err
 }
 
-// changed makes a table of the old and the new images of the rows of a relation that differ in a column the view reads
-// (rule 17).
-func (s *step) changed(ctx context.Context, r view.Relation, old string) (string, error) {
-	st := s.staged[r.Input]
-	out := s.temp("changed")
-	key := r.Schema.Key
-	newCols, oldCols, differ := make([]string, len(r.Columns)), make([]string, len(r.Columns)), []string{"n.tm_there IS NULL", "o.tm_there IS NULL"}
-	for i, c := range r.Columns {
-		id := duck.Ident(c)
-		newCols[i], oldCols[i] = s.column(st, c), id
-		differ = append(differ, fmt.Sprintf("n.%s IS DISTINCT FROM o.%s", id, id))
-	}
-	images := []string{
-		fmt.Sprintf("SELECT %s FROM o SEMI JOIN d ON %s", strings.Join(oldCols, ", "), equal("o", "d", key)),
-		fmt.Sprintf("SELECT %s FROM n SEMI JOIN d ON %s", strings.Join(oldCols, ", "), equal("n", "d", key)),
-	}
+// images selects columns of the old and of the new images of a relation's changed rows.
+func (s *step) images(r view.Relation, st *staged, columns []string) string {
+	old := fmt.Sprintf("SELECT %s FROM %s AS t SEMI JOIN %s AS c ON %s", duck.Idents(columns), tableName(r.Input), st.table, equal("t", "c", r.Schema.Key))
 	if s.mutate == mutateNewOnly {
-		images = images[1:]
+		old += " WHERE false"
+	}
+	return old + " UNION ALL " + s.newImages(st, columns)
+}
+
+// newImages selects columns of the staged rows that are not deletes.
+func (s *step) newImages(st *staged, columns []string) string {
+	cols := make([]string, len(columns))
+	for i, c := range columns {
+		cols[i] = s.column(st, c)
+	}
+	return fmt.Sprintf("SELECT %s FROM %s AS c WHERE %s = %d", strings.Join(cols, ", "), st.table, ingest.OpColumn, ingest.Upsert)
+}
+
+// differing selects the old and the new images of the rows of a relation that differ in a column the view reads (rule 17).
+func (s *step) differing(r view.Relation, st *staged) string {
+	key := r.Schema.Key
+	differ := []string{"n.tm_there IS NULL", "o.tm_there IS NULL"}
+	for _, c := range r.Columns {
+		differ = append(differ, fmt.Sprintf("n.%s IS DISTINCT FROM o.%s", duck.Ident(c), duck.Ident(c)))
 	}
 	var keys []string
 	for _, k := range key {
 		keys = append(keys, fmt.Sprintf("coalesce(n.%s, o.%s) AS %s", duck.Ident(k), duck.Ident(k), duck.Ident(k)))
 	}
-	_, err := s.conn.Exec(ctx, fmt.Sprintf(`CREATE TEMP TABLE %s AS
-		WITH n AS MATERIALIZED (SELECT %s, true AS tm_there FROM %s WHERE %s = %d),
-		     o AS MATERIALIZED (SELECT %s, true AS tm_there FROM %s),
-		     d AS MATERIALIZED (SELECT %s FROM n FULL JOIN o ON %s WHERE %s)
-		%s`, out, strings.Join(newCols, ", "), st.table, ingest.OpColumn, ingest.Upsert, strings.Join(oldCols, ", "), old,
-		strings.Join(keys, ", "), equal("n", "o", key), strings.Join(differ, " OR "), strings.Join(images, " UNION ALL ")))
-	return out, err
+	cols := duck.Idents(r.Columns)
+	old := fmt.Sprintf("SELECT %s FROM o SEMI JOIN d ON %s", cols, equal("o", "d", key))
+	if s.mutate == mutateNewOnly {
+		old += " WHERE false"
+	}
+	return fmt.Sprintf(`WITH n AS MATERIALIZED (SELECT *, true AS tm_there FROM (%s)),
+		o AS MATERIALIZED (SELECT %s, true AS tm_there FROM %s AS t SEMI JOIN %s AS c ON %s),
+		d AS MATERIALIZED (SELECT %s FROM n FULL JOIN o ON %s WHERE %s)
+		%s UNION ALL SELECT %s FROM n SEMI JOIN d ON %s`,
+		s.newImages(st, r.Columns), cols, tableName(r.Input), st.table, equal("t", "c", key),
+		strings.Join(keys, ", "), equal("n", "o", key), strings.Join(differ, " OR "), old, cols, equal("n", "d", key))
 }
 
 // column selects a column of staged changes that may be older than the column.
@@ -171,45 +180,36 @@ func (s *step) column(st *staged, name string) string {
 	return fmt.Sprintf("NULL::%s AS %s", columnType(table.Columns[table.Column(name)].Type), duck.Ident(name))
 }
 
-// neighbours copies, for every relation, the rows that the affected anchors can meet: as they were, and as they are. Each
-// table is read once; both evaluations then read only small tables.
+// neighbours copies, for every relation, the rows that the affected anchors can meet, as they were; after is a query that
+// brings the copy to the new state. Each table is read once; both evaluations then read only small tables.
 func (s *step) neighbours(ctx context.Context, v *view.View, keys string, state []string) (before, after []string, err error) {
 	before, after = make([]string, len(state)), make([]string, len(state))
 	for i, r := range v.Relations {
-		before[i] = s.temp("before")
+		st := s.staged[r.Input]
 		query := v.Neighbours(i, state[i], keys, before, after)
-		if s.mutate == mutateWindowOnly && s.staged[r.Input] == nil {
+		if s.mutate == mutateWindowOnly && st == nil {
 			query += " WHERE false"
 		}
-		if _, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS %s", before[i], query)); err != nil {
+		if before[i], err = s.materialize(ctx, "before", query); err != nil {
 			return nil, nil, err
 		}
-		st := s.staged[r.Input]
+		after[i] = before[i]
 		if st == nil {
-			after[i] = before[i]
 			continue
 		}
-		after[i] = s.temp("after")
-		cols := make([]string, len(r.Columns))
-		for c, name := range r.Columns {
-			cols[c] = s.column(st, name)
-		}
-		images := fmt.Sprintf("SELECT %s FROM %s AS c", strings.Join(cols, ", "), st.table)
+		images := s.newImages(st, r.Columns)
 		if i == 0 { // of the anchor, only affected rows: another image must not appear in one state alone
-			var on []string
-			for k, name := range v.KeyNames() {
-				on = append(on, fmt.Sprintf("c.%s = k.%s", duck.Ident(r.Schema.Key[k]), name))
+			var key []string
+			for _, k := range r.Schema.Key {
+				key = append(key, "c."+duck.Ident(k))
 			}
-			images += fmt.Sprintf(" SEMI JOIN %s AS k ON %s", keys, strings.Join(on, " AND "))
+			images += fmt.Sprintf(" AND (%s) IN (FROM %s)", strings.Join(key, ", "), keys)
 		}
 		kept := fmt.Sprintf("SELECT b.* FROM %s AS b ANTI JOIN %s AS c ON %s", before[i], st.table, equal("b", "c", r.Schema.Key))
 		if s.mutate == mutateWindowOnly {
 			kept += " WHERE false"
 		}
-		_, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS %s UNION ALL %s WHERE c.%s = %d", after[i], kept, images, ingest.OpColumn, ingest.Upsert))
-		if err != nil {
-			return nil, nil, err
-		}
+		after[i] = fmt.Sprintf("(%s UNION ALL %s)", kept, images)
 	}
 	return before, after, nil
 }
@@ -222,76 +222,56 @@ func (s *step) viewDelta(ctx context.Context, o Output, j joined, name string) (
 		return d, nil
 	}
 	if j.full {
-		done := s.clock(&s.stats.Join)
-		state := make([]string, len(v.Relations))
-		for i, r := range v.Relations {
-			state[i] = tableName(r.Input)
-		}
-		var err error
-		j.after, err = s.evaluate(ctx, v, state)
-		done()
-		if err != nil {
-			return d, err
-		}
+		j.after = v.Evaluate(stateTables(v))
 	}
-	if err := s.keyed(ctx, o, j.after); err != nil {
-		return d, err
-	}
-	rows, err := duck.Scalar[int64](ctx, s.conn, "SELECT count(*) FROM "+j.after)
+	rows, err := s.keyed(ctx, o, j.after)
 	if err != nil {
 		return d, err
 	}
+	rows += max(0, s.stats.Views[o.Name].Affected) // deletes, about
+	query := difference(v, j.before, j.after)
 	if j.replace {
-		err = s.write(ctx, &d, name, fmt.Sprintf("SELECT *, %d::INTEGER AS %s FROM %s", ingest.Upsert, ingest.OpColumn, j.after), rows)
-	} else {
-		err = s.write(ctx, &d, name, difference(v, j.before, j.after), rows)
+		query = fmt.Sprintf("SELECT *, %d::INTEGER AS %s FROM (%s)", ingest.Upsert, ingest.OpColumn, j.after)
 	}
-	if err != nil {
-		return d, err
-	}
-	return d, s.drop(ctx, j.after, j.before)
+	return d, s.write(ctx, &d, name, func(each func(arrow.RecordBatch) error) error { return s.sorted(ctx, query, &d, rows, each) })
 }
 
 // difference selects upserts and deletes that turn one result of a view into another (invariant 4). Keys are never NULL.
 func difference(v *view.View, before, after string) string {
-	isKey := map[string]bool{}
-	for _, k := range v.Key {
-		isKey[k] = true
-	}
 	var cols []string
-	differ := []string{"n.rowid IS NULL", "o.rowid IS NULL"}
+	differ := []string{"n.tm_there IS NULL", "o.tm_there IS NULL"}
 	for _, c := range v.Columns {
 		id := duck.Ident(c.Name)
-		if isKey[c.Name] {
+		if slices.Contains(v.Key, c.Name) {
 			cols = append(cols, fmt.Sprintf("coalesce(n.%s, o.%s) AS %s", id, id, id))
 			continue
 		}
 		cols = append(cols, fmt.Sprintf("n.%s AS %s", id, id))
 		differ = append(differ, fmt.Sprintf("n.%s IS DISTINCT FROM o.%s", id, id))
 	}
-	return fmt.Sprintf("SELECT %s, CASE WHEN n.rowid IS NULL THEN %d ELSE %d END::INTEGER AS %s FROM %s AS n FULL JOIN %s AS o ON %s WHERE %s",
+	return fmt.Sprintf("SELECT %s, CASE WHEN n.tm_there IS NULL THEN %d ELSE %d END::INTEGER AS %s FROM (SELECT *, true AS tm_there FROM (%s)) AS n FULL JOIN (SELECT *, true AS tm_there FROM (%s)) AS o ON %s WHERE %s",
 		strings.Join(cols, ", "), ingest.Delete, ingest.Upsert, ingest.OpColumn, after, before, equal("n", "o", v.Key), strings.Join(differ, " OR "))
 }
 
-// keyed checks that the key identifies the rows of a view's result.
-func (s *step) keyed(ctx context.Context, o Output, table string) error {
+// keyed checks that the key identifies the rows of a view's result, and counts them. Only the key columns are computed.
+func (s *step) keyed(ctx context.Context, o Output, query string) (int64, error) {
+	defer s.clock(&s.stats.Join)()
 	var null []string
 	for _, k := range o.View.Key {
 		null = append(null, duck.Ident(k)+" IS NULL")
 	}
-	n, err := duck.Scalar[int64](ctx, s.conn, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", table, strings.Join(null, " OR ")))
+	isNull, key := strings.Join(null, " OR "), duck.Idents(o.View.Key)
+	row, err := s.conn.Row(ctx, fmt.Sprintf(`SELECT coalesce(sum(n), 0)::BIGINT, coalesce(sum(n) FILTER (%s), 0)::BIGINT, count(*) FILTER (n > 1)
+		FROM (SELECT %s, count(*) AS n FROM (%s) GROUP BY %s)`, isNull, key, query, key))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if n > 0 {
-		return &KeyError{View: o.Name, Key: o.View.Key, What: fmt.Sprintf("is NULL in %d rows", n)}
+	switch rows, nulls, shared := row[0].(int64), row[1].(int64), row[2].(int64); {
+	case nulls > 0:
+		return 0, &KeyError{View: o.Name, Key: o.View.Key, What: fmt.Sprintf("is NULL in %d rows", nulls)}
+	case shared > 0:
+		return 0, &KeyError{View: o.Name, Key: o.View.Key, What: fmt.Sprintf("is shared by several rows for %d of its values", shared)}
+	default:
+		return rows, nil
 	}
-	n, err = duck.Scalar[int64](ctx, s.conn, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s GROUP BY %s HAVING count(*) > 1)", table, duck.Idents(o.View.Key)))
-	if err != nil {
-		return err
-	}
-	if n > 0 {
-		return &KeyError{View: o.Name, Key: o.View.Key, What: fmt.Sprintf("is shared by several rows for %d of its values", n)}
-	}
-	return nil
 }

@@ -78,7 +78,6 @@ type line struct {
 	dir    string
 	spec   view.Spec
 	view   *view.View
-	view2  view.Spec
 	mirror map[string]map[string]string // what a warehouse holds: output -> key -> row
 	oracle oracle
 	n      int
@@ -97,6 +96,7 @@ func runSeed(t *testing.T, seed uint64, m mutation, o oracle) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.file.Close()) }()
 	l.file.mutate = m
+	l.file.onlyDuck = l.r.IntN(2) == 0
 	l.file.fullShare = []float64{fullShare, 0, 100}[l.r.IntN(3)]
 	if m != mutateNone {
 		l.file.fullShare = 100
@@ -287,7 +287,7 @@ func (l *line) changes(of map[string][]change) ([]Changes, error) {
 
 // moveFile restarts, rewrites or restores the state between two steps.
 func (l *line) moveFile(ctx context.Context) (err error) {
-	share, m := l.file.fullShare, l.file.mutate
+	share, m, only := l.file.fullShare, l.file.mutate, l.file.onlyDuck
 	switch l.r.IntN(3) {
 	case 0:
 		if err := l.file.Close(); err != nil {
@@ -307,7 +307,7 @@ func (l *line) moveFile(ctx context.Context) (err error) {
 		l.file, err = Import(ctx, l.options(fmt.Sprintf("restored%d.db", l.n)), dir)
 	}
 	if err == nil {
-		l.file.fullShare, l.file.mutate = share, m
+		l.file.fullShare, l.file.mutate, l.file.onlyDuck = share, m, only
 	}
 	return err
 }

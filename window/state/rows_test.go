@@ -43,6 +43,12 @@ func appendValue(c *ingest.ColumnBuilder, v any) {
 		c.Int64(v)
 	case int32:
 		c.Int32(v)
+	case int16:
+		c.Int16(v)
+	case float32:
+		c.Float32(v)
+	case float64:
+		c.Float64(v)
 	case bool:
 		c.Bool(v)
 	case string:

@@ -34,9 +34,10 @@ const arrivalColumn = "tm_arrival"
 type staged struct {
 	input  string
 	schema *ingest.Schema // of all its batches
-	table  string         // temp table: the columns, OpColumn, perhaps more
+	table  string         // SQL name or query of the last rows: the columns, OpColumn, perhaps more
 	rows   int64          // before the collapse
 	keys   int64          // after it
+	memory *inMemory      // the changes, when they are small enough to be in memory
 }
 
 // stage loads the changes of an input and collapses them.
@@ -46,6 +47,14 @@ func (s *step) stage(ctx context.Context, input string, changes []Changes) (*sta
 		var err error
 		if st.schema, err = union(input, st.schema, c.Schema); err != nil {
 			return nil, err
+		}
+	}
+	if m, ok := loadMemory(changes); ok && !s.onlyDuck {
+		st.memory = m
+		if s.tables[input] == nil { // only replicated: no table is needed
+			defer s.clock(&s.stats.Collapse)()
+			st.rows, st.keys = m.rows, int64(len(m.last()))
+			return st, nil
 		}
 	}
 	r := newStageReader(st.schema, changes)
@@ -77,15 +86,14 @@ func (s *step) collapse(ctx context.Context, st *staged) error {
 	if st.keys == st.rows {
 		return nil
 	}
-	out := s.temp("collapsed")
-	if _, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS FROM %s AS t SEMI JOIN %s AS l ON t.%s = l.last", out, st.table, last, arrivalColumn)); err != nil {
+	if s.tables[st.input] == nil { // only replicated: read once, by the sort
+		st.table = fmt.Sprintf("(FROM %s AS t SEMI JOIN %s AS l ON t.%s = l.last)", st.table, last, arrivalColumn)
+		return nil
+	}
+	if _, err := s.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s NOT IN (SELECT last FROM %s)", st.table, arrivalColumn, last)); err != nil {
 		return fmt.Errorf("collapsing changes of %s: %w", st.input, err)
 	}
-	if err := s.drop(ctx, st.table, last); err != nil {
-		return err
-	}
-	st.table = out
-	return nil
+	return s.drop(ctx, last)
 }
 
 // stageReader gives the batches of an input as one stream of one schema: the union's columns, OpColumn, arrivalColumn.

@@ -238,7 +238,7 @@ func (a *analysis) outputNames() {
 	for _, o := range a.outputs {
 		low := strings.ToLower(o.name)
 		switch {
-		case low == ingest.OpColumn:
+		case low == ingest.OpColumn || strings.HasPrefix(low, "tm_"):
 			a.refuse(o.expr, "output column "+o.name, "the name is reserved; give another one")
 		case seen[low] && o.name != "":
 			a.refuse(o.expr, "two output columns are called "+o.name, "give one of them another name with AS")

@@ -93,7 +93,8 @@ func (a *analysis) syntaxProblem(e *syntaxError) Problem {
 
 // finish renders a relation's condition.
 func (r *relation) finish(ctx context.Context, c *duck.Conn) (Relation, error) {
-	out := Relation{Input: r.table.Input, Alias: r.alias, Schema: r.table.Schema, left: r.left, parents: r.parents, strict: r.strict, link: r.link}
+	r.owned = r.owned || r.on == nil // the anchor
+	out := Relation{Input: r.table.Input, Alias: r.alias, Schema: r.table.Schema, left: r.left, parents: r.parents, strict: r.strict, link: r.link, owned: r.owned}
 	for _, col := range r.table.Schema.Columns {
 		if r.used[col.Name] {
 			out.Columns = append(out.Columns, col.Name)
@@ -114,6 +115,18 @@ func (r *relation) finish(ctx context.Context, c *duck.Conn) (Relation, error) {
 			}
 		}
 		out.links = append(out.links, sides)
+	}
+	for _, k := range r.anchorKey {
+		text, err := renderExpr(ctx, c, k)
+		if err != nil {
+			return out, err
+		}
+		out.anchorKey = append(out.anchorKey, text)
+	}
+	for _, col := range out.Columns {
+		if contains(r.on, func(n node) bool { return isRef(n, r.alias, col) }) {
+			out.onColumns = append(out.onColumns, col)
+		}
 	}
 	return out, nil
 }

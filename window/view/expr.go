@@ -126,8 +126,7 @@ func (a *analysis) column(n node, p place) node {
 	case isAlias:
 		return a.given(n, given, p)
 	case len(parts) == 1 && (clocks[strings.ToLower(column)] || chances[strings.ToLower(column)]):
-		what, instead := refusal(strings.ToLower(column))
-		a.refuse(n, what, instead)
+		a.refuseFunction(n, strings.ToLower(column))
 	default:
 		var all []string
 		for _, r := range rel {
@@ -181,14 +180,16 @@ func (a *analysis) function(n node, p place) node {
 	case special && len(list(n, "children")) < least:
 		a.refuse(n, name+"() with one argument changes with the clock", insteadOfClock)
 	case !special && !scalar[name]:
-		a.refuse(n, first(refusal(name)), second(refusal(name)))
+		a.refuseFunction(n, name)
 	}
 	a.each(n, "children", p)
 	return n
 }
 
-func first(what, _ string) string     { return what }
-func second(_, instead string) string { return instead }
+func (a *analysis) refuseFunction(n node, name string) {
+	what, instead := refusal(name)
+	a.refuse(n, what, instead)
+}
 
 // aggregate checks an aggregate function.
 func (a *analysis) aggregate(n node, name string, p place) node {
@@ -262,7 +263,7 @@ func (a *analysis) window(n node, p place) node {
 		}
 		n["orders"] = append(list(n, "orders"), a.ties()...)
 	default:
-		a.refuse(n, first(refusal(name)), second(refusal(name)))
+		a.refuseFunction(n, name)
 	}
 	return n
 }

@@ -19,6 +19,8 @@ type relation struct {
 	parents, strict []int
 	link            int
 	links           [][2]node
+	owned           bool
+	anchorKey       []node
 }
 
 // columns are the names of the relation's columns.
@@ -203,6 +205,35 @@ func (a *analysis) conditions() {
 			if l := byParent[p]; len(l) > 0 && (r.link < 0 || len(l) > len(r.links)) {
 				r.link, r.links = p, l
 			}
+		}
+		a.ownership(i, byParent)
+	}
+}
+
+// ownership tells whether the condition of relation i equates its columns with the whole primary key of a relation that
+// is the anchor or itself owned: then a row of i meets at most one anchor.
+func (a *analysis) ownership(i int, byParent map[int][][2]node) {
+	r := a.relations[i]
+	for p, links := range byParent {
+		parent := a.relations[p]
+		var own []node
+		sameType := true
+		for _, k := range parent.table.Schema.Key {
+			at := slices.IndexFunc(links, func(l [2]node) bool { return isRef(l[1], parent.alias, k) })
+			if at < 0 {
+				break
+			}
+			own = append(own, links[at][0])
+			// A key of another type would have to be converted the way the comparison does it.
+			mine, ok := a.sourceType(links[at][0])
+			sameType = sameType && ok && mine.Kind == parent.table.Schema.Columns[parent.table.Schema.Column(k)].Type.Kind
+		}
+		if len(own) != len(parent.table.Schema.Key) || p != 0 && !parent.owned {
+			continue
+		}
+		r.owned = true
+		if p == 0 && sameType {
+			r.anchorKey = own
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidemill/tidemill/ingest"
@@ -37,12 +38,15 @@ type Relation struct {
 	Schema  *ingest.Schema
 	Columns []string // what the view reads of it, and its primary key, in schema order
 
-	left    bool        // LEFT JOIN: the anchor row stays without a match
-	on      string      // join condition
-	parents []int       // relations before it that the condition reads
-	strict  []int       // the parents without which it cannot match: condition is an equality with one of their columns
-	link    int         // the relation that links holds expressions of
-	links   [][2]string // equalities of the condition: {expression over this relation, expression over link}
+	left      bool        // LEFT JOIN: the anchor row stays without a match
+	on        string      // join condition
+	onColumns []string    // the relation's columns in it
+	parents   []int       // relations before it that the condition reads
+	strict    []int       // the parents without which it cannot match: condition is an equality with one of their columns
+	link      int         // the relation that links holds expressions of
+	links     [][2]string // equalities of the condition: {expression over this relation, expression over link}
+	owned     bool        // a row meets at most one anchor
+	anchorKey []string    // expressions over this relation that equal the anchor's key, when the condition says so
 }
 
 // placeholder stands for a relation's table in generated SQL.
@@ -95,6 +99,12 @@ func (v *View) Affected(i int, changed string, tables []string) string {
 	if i == 0 {
 		return sel + changed + " AS " + duck.Ident(anchor.Alias)
 	}
+	if own := v.Relations[i].anchorKey; own != nil { // the changed rows name their anchor themselves
+		for k, name := range v.KeyNames() {
+			keys[k] = own[k] + " AS " + name
+		}
+		return "SELECT DISTINCT " + strings.Join(keys, ", ") + " FROM " + changed + " AS " + duck.Ident(v.Relations[i].Alias)
+	}
 	var b strings.Builder
 	b.WriteString(sel + tables[0] + " AS " + duck.Ident(anchor.Alias))
 	path, inner := v.path(i)
@@ -110,6 +120,22 @@ func (v *View) Affected(i int, changed string, tables []string) string {
 	}
 	b.WriteString(" JOIN " + changed + " AS " + duck.Ident(v.Relations[i].Alias) + " ON " + v.Relations[i].on)
 	return b.String()
+}
+
+// Reach is what must be known of the changed rows of relation i to find their anchors. When few, a changed row reaches at
+// most one anchor in each state: the columns given are enough, and it is not worth reading more to see whether the change
+// matters to the view. Otherwise (one row may be shared by many anchors) they are all columns that the view reads.
+func (v *View) Reach(i int) (columns []string, few bool) {
+	r := v.Relations[i]
+	if !r.owned {
+		return r.Columns, false
+	}
+	for _, c := range r.Columns {
+		if slices.Contains(r.onColumns, c) || slices.Contains(r.Schema.Key, c) {
+			columns = append(columns, c)
+		}
+	}
+	return columns, true
 }
 
 // path is the relations through which the anchor reaches relation i, and those of them that must have a row for i to have

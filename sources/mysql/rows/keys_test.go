@@ -20,7 +20,7 @@ var keyCases = []struct{ ddl, a, b, c, only string }{
 	{"TIMESTAMP(6)", "'2024-02-29 12:00:00.123456'", "'1971-01-01'", "'2037-12-31'", ""}, {"TIME(3)", "'-838:59:59'", "'-00:00:00.001'", "'00:00:00'", ""},
 	{"CHAR(10) CHARACTER SET utf8mb4", "'a '", "''", "'日本'", ""}, {"VARCHAR(10) CHARACTER SET latin1", "'é'", "''", "'É1'", ""}, {"VARCHAR(10) CHARACTER SET utf16", "'é'", "''", "'🐟'", ""},
 	{"VARCHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci", "'a'", "'b'", "'A'", ""}, {"BINARY(8)", "'a'", "''", "0x0000000000000001", ""}, {"VARBINARY(300)", "'a'", "''", "REPEAT('x', 290)", ""},
-	{"ENUM('x','y','ü') CHARACTER SET latin1", "'x'", "'y'", "'ü'", ""}, {"SET('x','y','ü') CHARACTER SET latin1", "'x,y'", "''", "'x,y,ü'", ""},
+	{"ENUM('x','y','ü') CHARACTER SET latin1", "'x'", "'y'", "'ü'", ""}, {"SET('x','y','ü') CHARACTER SET latin1", "'x,y'", "''", "7", ""},
 	{"UUID", "'123e4567-e89b-12d3-a456-426655440000'", "'00000000-0000-0000-0000-000000000000'", "'01890a5d-ac96-774b-bcce-b302099a8057'", mysql.MariaDBFlavor},
 	{"INET6", "'::'", "'::1'", "'2001:db8::'", mysql.MariaDBFlavor}, {"INET4", "'0.0.0.0'", "'1.2.3.4'", "'10.0.0.0'", mysql.MariaDBFlavor},
 }

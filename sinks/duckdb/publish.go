@@ -1,0 +1,144 @@
+package duckdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/tidemill/tidemill/internal/duck"
+	"github.com/tidemill/tidemill/internal/failpoint"
+	"github.com/tidemill/tidemill/sinks/ledger"
+	"github.com/tidemill/tidemill/window"
+)
+
+// Publish runs the one transaction of a step.
+func (s *Sink) Publish(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) error {
+	if err := s.publish(ctx, p, local); err != nil {
+		return fmt.Errorf("publishing pipeline %s: %w", p.Pipeline, err)
+	}
+	return nil
+}
+
+func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) error {
+	if err := ledger.CheckManifest(p, limits); err != nil {
+		return err
+	}
+	loads := make([]*tableLoad, len(p.Manifest.Tables))
+	for i := range p.Manifest.Tables { // before the transaction: others wait for it
+		l := &tableLoad{TableLoad: &p.Manifest.Tables[i], stage: fmt.Sprintf("temp.main.tidemill_stage_%d", i)}
+		for _, part := range l.Parts {
+			file, err := local(ctx, part)
+			if err != nil {
+				return fmt.Errorf("fetching part %s: %w", part.Key, err)
+			}
+			l.files = append(l.files, file)
+		}
+		loads[i] = l
+	}
+	err := s.write(ctx, func(c *duck.Conn) error {
+		failpoint.Hit(failpoint.BeforeLock)
+		f, err := lockFence(ctx, c, p.Pipeline)
+		if err != nil {
+			return err
+		}
+		committed, err := ledger.CheckPublish(f, p)
+		if err != nil || committed {
+			return err
+		}
+		if err := writeTables(ctx, c, p, loads); err != nil {
+			return err
+		}
+		failpoint.Hit(failpoint.BeforeCommit)
+		return nil
+	})
+	if err == nil {
+		failpoint.Hit(failpoint.AfterCommit)
+	}
+	return err
+}
+
+// lockFence writes the fence row as it is (invariant 1), then reads it.
+func lockFence(ctx context.Context, c *duck.Conn, pipeline string) (window.Fence, error) {
+	f, err := readFence(ctx, c, pipeline)
+	if errors.Is(err, window.ErrNoFence) {
+		return f, ledger.NoFence(pipeline)
+	}
+	if err != nil {
+		return f, err
+	}
+	_, err = c.Exec(ctx, "UPDATE tidemill.fence SET epoch = epoch WHERE pipeline = $1", pipeline)
+	return f, err // read and written in one snapshot: a change in between makes the update fail
+}
+
+// writeTables does everything between the fence's check and the commit.
+func writeTables(ctx context.Context, c *duck.Conn, p *window.Publication, loads []*tableLoad) error {
+	var o ledger.Outcome
+	for i, l := range loads {
+		if err := own(ctx, c, p, l); err != nil {
+			return err
+		}
+		start := time.Now()
+		rows := attribute.Int64("tidemill.rows", l.Upserts+l.Deletes)
+		name := attribute.String("tidemill.table", l.Table.String())
+		if err := ledger.Span(ctx, "load", func(ctx context.Context) error { return l.load(ctx, c) }, name, rows); err != nil {
+			return err
+		}
+		if i == 0 {
+			failpoint.Hit(failpoint.MidCopy)
+		}
+		loaded := time.Now()
+		if err := ledger.Span(ctx, "apply", func(ctx context.Context) error { return l.apply(ctx, c) }, name, rows); err != nil {
+			return fmt.Errorf("applying %s: %w", l.Table, classify(err))
+		}
+		o.Load += loaded.Sub(start)
+		o.Apply += time.Since(loaded)
+	}
+	return move(ctx, c, p, o)
+}
+
+// own checks that the table is the pipeline's, makes it fit, and records it.
+func own(ctx context.Context, c *duck.Conn, p *window.Publication, l *tableLoad) error {
+	o, err := readOwner(ctx, c, l.Table)
+	if err == nil && o != nil {
+		err = ledger.CheckOwner(l.Table, o.pipeline, p.Pipeline)
+	}
+	if err != nil {
+		return err
+	}
+	if l.straight, err = prepare(ctx, c, l.TableLoad, o); err != nil {
+		return fmt.Errorf("preparing %s: %w", l.Table, classify(err))
+	}
+	insert, args, err := dialect.InsertTable(p, l.TableLoad)
+	if err != nil {
+		return err
+	}
+	if _, err = c.Exec(ctx, ledger.DeleteTable, l.Table.Schema, l.Table.Name); err == nil {
+		_, err = c.Exec(ctx, insert, args...)
+	}
+	return err
+}
+
+// move writes fence and receipt.
+func move(ctx context.Context, c *duck.Conn, p *window.Publication, o ledger.Outcome) error {
+	at := time.Now().UTC().Truncate(time.Microsecond) // the warehouse's clock is this process's
+	update, args, err := dialect.MoveFence(p, at)
+	if err != nil {
+		return err
+	}
+	n, err := c.Exec(ctx, update, args...)
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return fmt.Errorf("moving the fence of pipeline %s changed %d rows: %w", p.Pipeline, n, window.ErrFenced)
+	}
+	insert, args, err := dialect.InsertReceipt(p, o, at)
+	if err != nil {
+		return err
+	}
+	_, err = c.Exec(ctx, insert, args...)
+	return err
+}

@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/tidemill/tidemill/internal/failpoint"
+	"github.com/tidemill/tidemill/sinks/ledger"
+	"github.com/tidemill/tidemill/window"
+)
+
+// Publish runs the one transaction of a step.
+func (s *Sink) Publish(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) error {
+	if err := s.publish(ctx, p, local); err != nil {
+		return fmt.Errorf("publishing pipeline %s: %w", p.Pipeline, err)
+	}
+	return nil
+}
+
+func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) error {
+	if err := ledger.CheckManifest(p, limits); err != nil {
+		return err
+	}
+	loads, err := fetch(ctx, p, local) // invariant 2
+	if err != nil {
+		return err
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		failpoint.Hit(failpoint.BeforeLock)
+		f, err := readFence(ctx, tx, p.Pipeline, true) // invariant 1
+		if errors.Is(err, window.ErrNoFence) {
+			return ledger.NoFence(p.Pipeline)
+		}
+		if err != nil {
+			return err
+		}
+		committed, err := ledger.CheckPublish(f, p)
+		if err != nil || committed {
+			return err
+		}
+		if err := write(ctx, tx, p, loads); err != nil {
+			return err
+		}
+		failpoint.Hit(failpoint.BeforeCommit)
+		return nil
+	})
+	if err == nil {
+		failpoint.Hit(failpoint.AfterCommit)
+	}
+	return err
+}
+
+// fetch gets the parts and puts the tables into the one order in which every publisher takes their locks.
+func fetch(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) ([]*tableLoad, error) {
+	loads := make([]*tableLoad, len(p.Manifest.Tables))
+	for i := range p.Manifest.Tables {
+		l := &tableLoad{TableLoad: &p.Manifest.Tables[i], stage: fmt.Sprintf("pg_temp.tidemill_stage_%d", i)}
+		for _, part := range l.Parts {
+			file, err := local(ctx, part)
+			if err != nil {
+				return nil, fmt.Errorf("fetching part %s: %w", part.Key, err)
+			}
+			l.files = append(l.files, file)
+		}
+		loads[i] = l
+	}
+	slices.SortFunc(loads, func(a, b *tableLoad) int { return strings.Compare(a.Table.String(), b.Table.String()) })
+	return loads, nil
+}
+
+// write does everything between the fence's check and the commit.
+func write(ctx context.Context, tx pgx.Tx, p *window.Publication, loads []*tableLoad) error {
+	var o ledger.Outcome
+	for i, l := range loads {
+		if err := own(ctx, tx, p, l); err != nil {
+			return err
+		}
+		start := time.Now()
+		rows := attribute.Int64("tidemill.rows", l.Upserts+l.Deletes)
+		name := attribute.String("tidemill.table", l.Table.String())
+		if err := ledger.Span(ctx, "load", func(ctx context.Context) error { return l.load(ctx, tx) }, name, rows); err != nil {
+			return err
+		}
+		if i == 0 {
+			failpoint.Hit(failpoint.MidCopy)
+		}
+		loaded := time.Now()
+		if err := ledger.Span(ctx, "apply", func(ctx context.Context) error { return l.apply(ctx, tx) }, name, rows); err != nil {
+			return fmt.Errorf("applying %s: %w", l.Table, classify(err))
+		}
+		o.Load += loaded.Sub(start)
+		o.Apply += time.Since(loaded)
+		o.Changed += l.changed
+	}
+	return move(ctx, tx, p, o)
+}
+
+// own checks that the table is the pipeline's, makes it fit, and records it.
+func own(ctx context.Context, tx pgx.Tx, p *window.Publication, l *tableLoad) error {
+	var owner string
+	err := tx.QueryRow(ctx, ledger.SelectOwner, l.Table.Schema, l.Table.Name).Scan(&owner)
+	ours := err == nil
+	if ours {
+		err = ledger.CheckOwner(l.Table, owner, p.Pipeline)
+	} else if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	if l.prepared, err = prepare(ctx, tx, l.TableLoad, ours); err != nil {
+		return fmt.Errorf("preparing %s: %w", l.Table, classify(err))
+	}
+	insert, args, err := dialect.InsertTable(p, l.TableLoad)
+	if err != nil {
+		return err
+	}
+	if _, err = tx.Exec(ctx, ledger.DeleteTable, l.Table.Schema, l.Table.Name); err == nil {
+		_, err = tx.Exec(ctx, insert, args...)
+	}
+	return err
+}
+
+// move writes fence and receipt.
+func move(ctx context.Context, tx pgx.Tx, p *window.Publication, o ledger.Outcome) error {
+	var at time.Time // the warehouse's clock: freshness is measured by it
+	if err := tx.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&at); err != nil {
+		return err
+	}
+	update, args, err := dialect.MoveFence(p, at)
+	if err != nil {
+		return err
+	}
+	tag, err := tx.Exec(ctx, update, args...)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() != 1 { // the row is locked and was checked: this is the belt to the braces
+		return fmt.Errorf("moving the fence of pipeline %s changed %d rows: %w", p.Pipeline, tag.RowsAffected(), window.ErrFenced)
+	}
+	insert, args, err := dialect.InsertReceipt(p, o, at)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, insert, args...)
+	return err
+}

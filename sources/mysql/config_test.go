@@ -1,0 +1,150 @@
+package mysql
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/internal/realtest"
+)
+
+func valid() Config {
+	c := Default()
+	c.Address, c.User, c.Tables = "db.internal:3306", "tidemill", map[string]Table{"clinic.patients": {}}
+	return c
+}
+
+func TestValidate(t *testing.T) {
+	for _, x := range []struct {
+		name   string
+		change func(*Config)
+		want   []string // paths, then parts of messages
+	}{
+		{"fine", func(*Config) {}, nil},
+		{"fine without a port", func(c *Config) { c.Address = "db.internal" }, nil},
+		{"fine socket", func(c *Config) { c.Address = "/run/mysqld/mysqld.sock" }, nil},
+		{"fine ipv6", func(c *Config) { c.Address = "[::1]:3306" }, nil},
+		{"no address", func(c *Config) { c.Address = "" }, []string{"address: is required"}},
+		{"bad address", func(c *Config) { c.Address = "a:b:c" }, []string{"address: must be host:port"}},
+		{"no user", func(c *Config) { c.User = "" }, []string{"user: is required"}},
+		{"chunk rows", func(c *Config) { c.ChunkRows = 0 }, []string{"chunk_rows: must be between"}},
+		{"server id", func(c *Config) { c.ServerID = math.MaxUint32 }, []string{"server_id: must be"}},
+		{"no tables", func(c *Config) { c.Tables = nil }, []string{"tables: is required"}},
+		{"bare name", func(c *Config) { c.Tables = map[string]Table{"patients": {}} }, []string{`tables.patients: must be "database.table"`}},
+		{"wildcards", func(c *Config) { c.Tables = map[string]Table{"cli*.x": {}, "clinic.p*": {}} }, []string{`tables["cli*.x"]: holds a wildcard`, `tables["clinic.p*"]: holds a wildcard`}},
+		{"system", func(c *Config) { c.Tables = map[string]Table{"mysql.user": {}} }, []string{`tables["mysql.user"]: is a database of the server`}},
+		{"columns", func(c *Config) {
+			c.Tables = map[string]Table{"a.b": {Columns: map[string]string{"x": "drop", "y": "pseudonym", "z": "hide"}}}
+		}, []string{`tables["a.b"].columns.y: pseudonym is not available`, `tables["a.b"].columns.z: must be "drop"`}},
+		{"tls mode", func(c *Config) { c.TLS.Mode = "verfy" }, []string{`tls.mode: must be off, verify or verify-ca (did you mean "verify"?)`}},
+		{"tls off with files", func(c *Config) { c.TLS.CA = "ca.pem" }, []string{"tls.mode: is off"}},
+		{"tls half a pair", func(c *Config) { c.TLS = TLS{Mode: tlsVerify, Key: "k"} }, []string{"tls.cert: cert and key go together"}},
+		{"tls any authority", func(c *Config) { c.TLS = TLS{Mode: tlsVerifyCA} }, []string{"tls.ca: is required"}},
+		{"everything at once", func(c *Config) { *c = Config{} }, []string{"address:", "user:", "chunk_rows:", "tls.mode:", "tables:"}},
+	} {
+		c := valid()
+		x.change(&c)
+		var got []string
+		c.Validate(func(path, message string) { got = append(got, path+": "+message) })
+		if len(got) != len(x.want) || !slices.EqualFunc(got, x.want, strings.HasPrefix) {
+			t.Errorf("%s: got %q, want %q", x.name, got, x.want)
+		}
+	}
+}
+
+func TestAddressGetsThePort(t *testing.T) {
+	for in, want := range map[string]string{"db": "db:3306", "db:1": "db:1", "[::1]": "[::1]:3306", "10.0.0.1": "10.0.0.1:3306", "/s": "/s"} {
+		c := Config{Address: in}
+		if got := c.address(); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestCapture(t *testing.T) {
+	c, err := newCapture(map[string]Table{"clinic.*": {}, "clinic._odd_old": {}, "shop.orders": {Columns: map[string]string{"note": actionDrop}}, "x.a.b": {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[ingest.TableName]bool{
+		{Schema: "clinic", Name: "patients"}: true, {Schema: "clinic", Name: "_patients_gho"}: false, {Schema: "clinic", Name: "_odd_old"}: true,
+		{Schema: "clinic", Name: "_patients_x"}: true, {Schema: "shop", Name: "orders"}: true, {Schema: "shop", Name: "items"}: false,
+		{Schema: "x", Name: "a.b"}: true, {Schema: "Clinic", Name: "patients"}: false,
+	} {
+		if _, got := c.match(name); got != want {
+			t.Errorf("%s: captured %v", name, got)
+		}
+	}
+	if got := c.schemas(); !slices.Equal(got, []string{"clinic", "shop", "x"}) {
+		t.Errorf("databases %v", got)
+	}
+}
+
+func TestChangeable(t *testing.T) {
+	schema := func(key string, cols ...ingest.Column) *ingest.Schema {
+		return &ingest.Schema{Columns: cols, Key: []string{key}}
+	}
+	col := func(name string, kind ingest.Kind, digits ...int32) ingest.Column {
+		c := ingest.Column{Name: name, Type: ingest.Type{Kind: kind}, Native: kind.String()}
+		if len(digits) == 2 {
+			c.Type.Precision, c.Type.Scale = digits[0], digits[1]
+		}
+		return c
+	}
+	id := col("id", ingest.Int32)
+	for _, x := range []struct {
+		name      string
+		old, next *ingest.Schema
+		ok        bool
+	}{
+		{"same", schema("id", id), schema("id", id), true},
+		{"added", schema("id", id), schema("id", id, col("v", ingest.Text)), true},
+		{"dropped", schema("id", id, col("v", ingest.Text)), schema("id", id), true},
+		{"widened", schema("id", id, col("v", ingest.Int16)), schema("id", id, col("v", ingest.Int64)), true},
+		{"narrowed", schema("id", id, col("v", ingest.Int64)), schema("id", id, col("v", ingest.Int32)), false},
+		{"float", schema("id", id, col("v", ingest.Float32)), schema("id", id, col("v", ingest.Float64)), true},
+		{"other kind", schema("id", id, col("v", ingest.Text)), schema("id", id, col("v", ingest.Int32)), false},
+		{"json to text", schema("id", id, col("v", ingest.JSON)), schema("id", id, col("v", ingest.Text)), true},
+		{"more digits", schema("id", id, col("v", ingest.Decimal, 10, 2)), schema("id", id, col("v", ingest.Decimal, 12, 4)), true},
+		{"fewer before the point", schema("id", id, col("v", ingest.Decimal, 10, 2)), schema("id", id, col("v", ingest.Decimal, 10, 4)), false},
+		{"unsigned", schema("id", id, col("v", ingest.Int64)), schema("id", id, col("v", ingest.Decimal, 20, 0)), true},
+		{"key widened", schema("id", id), schema("id", col("id", ingest.Int64)), false},
+		{"another key", schema("id", id, col("v", ingest.Int32)), schema("v", id, col("v", ingest.Int32)), false},
+	} {
+		if why := changeable(x.old, x.next); (why == "") != x.ok {
+			t.Errorf("%s: %q", x.name, why)
+		}
+	}
+}
+
+func TestErrorsNeverShowThePassword(t *testing.T) {
+	c := valid()
+	c.Password = config.NewSecret(realtest.Canary)
+	db, err := c.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = errors.Join(c.failure("connecting", db.Ping()), c.refuse("log_bin", "OFF", "x"), c.dumpFailure(errorPacket([]byte("\xff\xd4\x04#HY000gone"))))
+	realtest.NoCanary(t, "errors", err.Error())
+	if !strings.Contains(err.Error(), "server error 1236: gone") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSeesTriggers(t *testing.T) {
+	for grant, want := range map[string]bool{
+		"GRANT ALL PRIVILEGES ON *.* TO `a`@`%`":                    true,
+		"GRANT SELECT, TRIGGER ON *.* TO `a`@`%` WITH GRANT OPTION": true,
+		"GRANT TRIGGER ON `clinic`.* TO `a`@`%`":                    false,
+		"GRANT SELECT ON *.* TO `TRIGGER`@`%`":                      false,
+	} {
+		if got := seesTriggers(grant); got != want {
+			t.Errorf("%s: %v", grant, got)
+		}
+	}
+}
