@@ -104,11 +104,12 @@ func runOwner(seed uint64, h *history, o *simOwner, zombies *sync.WaitGroup, may
 		run()
 		return <-ended, false
 	}
+	patience := time.Duration(rng.IntN(2000)) * time.Microsecond
 	zombies.Go(run)
 	select {
 	case err := <-ended:
 		return err, false
-	case <-time.After(time.Duration(rng.IntN(2000)) * time.Microsecond):
+	case <-time.After(patience):
 		return nil, true
 	}
 }

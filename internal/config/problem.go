@@ -64,7 +64,7 @@ func (p Problems) Err() error {
 
 func compareProblems(a, b Problem) int {
 	return cmp.Or(cmp.Compare(fileRank(a.File), fileRank(b.File)), cmp.Compare(a.File, b.File),
-		cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path))
+		cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Message, b.Message))
 }
 
 // fileRank puts the project file first: what is wrong there may explain the rest.

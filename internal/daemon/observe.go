@@ -93,25 +93,34 @@ type listener struct {
 	ingest.Emitter
 	observed *observed
 	names    map[ingest.TableID]string
-	filling  *ingest.Builder // the builder handed out last, and its rows then
-	had      int
-	rows     int64 // not yet in the status
+	filling  []filling // the builders handed out since the last call of another method
+	rows     int64     // not yet in the status
 	commit   time.Time
 }
 
-// settle counts the rows of the builder that was handed out last: it holds whole rows at the next call of any method.
-func (l *listener) settle() {
-	if l.filling != nil {
-		l.rows += int64(l.filling.Rows() - l.had)
-		l.filling = nil
-	}
+// filling is a builder that a source fills, and its rows when it got it.
+type filling struct {
+	b   *ingest.Builder
+	had int
 }
 
-// Builder implements ingest.Emitter. It is called once per row.
+// settle counts the rows of the builders that were handed out: they hold whole rows at the next call of another method.
+func (l *listener) settle() {
+	for _, f := range l.filling {
+		l.rows += int64(f.b.Rows() - f.had)
+	}
+	l.filling = l.filling[:0]
+}
+
+// Builder implements ingest.Emitter. A source may hold several builders at once and fill them in turn.
 func (l *listener) Builder(id ingest.TableID, partition int) *ingest.Builder {
-	l.settle()
 	b := l.Emitter.Builder(id, partition)
-	l.filling, l.had = b, b.Rows()
+	for _, f := range l.filling {
+		if f.b == b {
+			return b
+		}
+	}
+	l.filling = append(l.filling, filling{b, b.Rows()})
 	return b
 }
 

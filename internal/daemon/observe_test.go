@@ -12,8 +12,8 @@ import (
 
 // emitter is an ingest.Emitter that keeps rows in one builder.
 type emitter struct {
-	b    *ingest.Builder
-	fail error
+	b, b1 *ingest.Builder // of partitions 0 and 1
+	fail  error
 }
 
 func (e *emitter) Start(context.Context, ingest.Position) error { return e.fail }
@@ -21,9 +21,18 @@ func (e *emitter) Begin(context.Context, time.Time) error       { return e.fail 
 func (e *emitter) Table(_ context.Context, s *ingest.Schema) (ingest.TableID, error) {
 	return 7, e.fail
 }
-func (e *emitter) Builder(ingest.TableID, int) *ingest.Builder          { return e.b }
-func (e *emitter) Partitions(ingest.TableID) int                        { return 1 }
-func (e *emitter) Progress(context.Context, ingest.Position) error      { e.b.Reset(); return e.fail }
+func (e *emitter) Builder(_ ingest.TableID, p int) *ingest.Builder {
+	if p == 1 {
+		return e.b1
+	}
+	return e.b
+}
+func (e *emitter) Partitions(ingest.TableID) int { return 2 }
+func (e *emitter) Progress(context.Context, ingest.Position) error {
+	e.b.Reset()
+	e.b1.Reset()
+	return e.fail
+}
 func (e *emitter) End(context.Context, ingest.Position) error           { return e.fail }
 func (e *emitter) Idle(context.Context, time.Time) error                { return e.fail }
 func (e *emitter) Tick(context.Context) error                           { return e.fail }
@@ -53,7 +62,7 @@ func (s script) Run(ctx context.Context, _ ingest.Resume, out ingest.Emitter) er
 // The status of a source is what went through its emitter.
 func TestObservedSource(t *testing.T) {
 	at := time.Unix(1000, 0).UTC()
-	e := &emitter{b: ingest.NewBuilder(&patients)}
+	e := &emitter{b: ingest.NewBuilder(&patients), b1: ingest.NewBuilder(&patients)}
 	ups := 0
 	o := &observed{up: func() { ups++ }}
 	status := func() (s console.SourceStatus) {
@@ -69,10 +78,11 @@ func TestObservedSource(t *testing.T) {
 		check(t, err)
 		check(t, out.Begin(ctx, at))
 		for range 2 { // a builder is flushed in the middle of a group and rows of both parts count
+			b := [2]*ingest.Builder{out.Builder(id, 0), out.Builder(id, 1)} // both are held and filled in turn
 			for i := range int64(3) {
-				b := out.Builder(id, 0)
-				b.Cols[0].Int64(i)
-				b.End(ingest.Upsert)
+				b[i%2].Cols[0].Int64(i)
+				b[i%2].End(ingest.Upsert)
+				b[0] = out.Builder(id, 0)
 			}
 			check(t, out.Progress(ctx, "p0+3"))
 		}

@@ -54,7 +54,7 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 func (r *runtime) registered(ctx context.Context, unit string, sources []string) error {
 	waiting := &waitingPipeline{}
 	r.daemon.set(unit, waiting)
-	tick := time.NewTicker(250 * time.Millisecond)
+	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		known, err := latestRegistries(ctx, r.log.cfg)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,12 +57,15 @@ func references(ctx context.Context, t config.Table) ([]reference, config.Proble
 		}
 		return nil, config.Problems{p}, nil
 	}
-	var any any
-	if err := json.Unmarshal([]byte(text), &any); err != nil {
+	var root any
+	if err := json.Unmarshal([]byte(text), &root); err != nil {
 		return nil, nil, fmt.Errorf("parsing %s: %w", t.QueryFile, err)
 	}
 	var out []reference
-	baseTables(any, &out)
+	baseTables(root, &out)
+	slices.SortFunc(out, func(a, b reference) int {
+		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.schema, b.schema), cmp.Compare(a.table, b.table))
+	})
 	return out, nil, nil
 }
 

@@ -126,14 +126,14 @@ func write(t testing.TB, dir, name string, s Schema, batches []arrow.RecordBatch
 func TestRoundTrip(t *testing.T) {
 	s := everyKind()
 	ps := Schema{Columns: s.Columns, Op: true}
-	batches := fill(t, s, 70_000, 5, func(*rand.Rand) int { return 9000 })
+	batches := fill(t, s, 40_000, 5, func(*rand.Rand) int { return 9000 })
 	want := make(Digest, len(s.Columns)+1)
 	for _, b := range batches {
 		if err := want.Add(b); err != nil {
 			t.Fatal(err)
 		}
 	}
-	files := write(t, t.TempDir(), "part", ps, batches, func(w *Writer) { w.groupBytes, w.partBytes = 1<<20, 2<<20 })
+	files := write(t, t.TempDir(), "part", ps, batches, func(w *Writer) { w.groupBytes, w.partBytes = 1<<19, 1<<20 })
 	if len(files) < 2 {
 		t.Fatalf("%d files: the split was not tested", len(files))
 	}
@@ -169,7 +169,7 @@ func TestRoundTrip(t *testing.T) {
 	if groups <= len(files) {
 		t.Errorf("%d row groups in %d files: the cut was not tested", groups, len(files))
 	}
-	if rows != 70_000 || !got.Equal(want) || !back.Equal(want) {
+	if rows != 40_000 || !got.Equal(want) || !back.Equal(want) {
 		t.Errorf("%d rows\nwritten      %v\nparquet-go   %v\narrow-go     %v", rows, want, got, back)
 	}
 }
@@ -178,9 +178,9 @@ func TestRoundTrip(t *testing.T) {
 func TestSameBytes(t *testing.T) {
 	s := everyKind()
 	ps := Schema{Columns: s.Columns, Op: true}
-	small := func(w *Writer) { w.groupBytes, w.partBytes = 1<<20, 3<<20 }
-	whole := write(t, t.TempDir(), "p", ps, fill(t, s, 60_000, 9, func(*rand.Rand) int { return 60_000 }), small)
-	cut := write(t, t.TempDir(), "p", ps, fill(t, s, 60_000, 9, func(r *rand.Rand) int { return 1 + r.IntN(5000) }), small)
+	small := func(w *Writer) { w.groupBytes, w.partBytes = 1<<19, 1<<20 }
+	whole := write(t, t.TempDir(), "p", ps, fill(t, s, 40_000, 9, func(*rand.Rand) int { return 40_000 }), small)
+	cut := write(t, t.TempDir(), "p", ps, fill(t, s, 40_000, 9, func(r *rand.Rand) int { return 1 + r.IntN(5000) }), small)
 	if len(whole) != len(cut) || len(whole) < 2 {
 		t.Fatalf("%d and %d files", len(whole), len(cut))
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/realtest"
 )
 
 // changeCase is what some statements must become. Lines of one server only are marked "mariadb:" or "mysql:".
@@ -81,13 +82,13 @@ var changeCases = []changeCase{
 		run: []string{"INSERT INTO t VALUES (1,1),(11,1)", "ALTER TABLE t TRUNCATE PARTITION p0"}, parked: "partition",
 		want: []string{"begin", "upsert t 1|1", "upsert t 11|1", "end", "park t"}},
 	{name: "statement_session", before: []string{plainTable, "INSERT INTO t VALUES (1,'a')", "CREATE TABLE u (id INT PRIMARY KEY)"}, tables: []string{"t", "u"}, parked: "STATEMENT",
-		run:  []string{"SET SESSION binlog_format='STATEMENT'", "UPDATE t SET v='b'", "INSERT INTO t VALUES (3,'c')", "SET SESSION binlog_format='ROW'", "INSERT INTO u VALUES (1)", "INSERT INTO t VALUES (4,'d')"},
+		run:  []string{"SET SESSION binlog_format='STATEMENT'", "UPDATE t SET v='" + realtest.Canary + "'", "INSERT INTO t VALUES (3,'c')", "SET SESSION binlog_format='ROW'", "INSERT INTO u VALUES (1)", "INSERT INTO t VALUES (4,'d')"},
 		want: []string{"park t", "begin", "upsert u 1", "end"}},
 	{name: "statement_session_of_others", before: []string{plainTable, "CREATE TABLE x (id INT PRIMARY KEY)"},
 		run:  []string{"SET SESSION binlog_format='STATEMENT'", "REPLACE INTO x SELECT id FROM t", "INSERT INTO x VALUES (3)", "SET SESSION binlog_format='ROW'", "INSERT INTO t VALUES (1,'a')"},
 		want: []string{"begin", "upsert t 1|a", "end"}},
 	{name: "minimal_image", before: []string{plainTable, "INSERT INTO t VALUES (1,'a')"}, parked: "binlog_row_image",
-		run:  []string{"SET SESSION binlog_row_image='MINIMAL'", "UPDATE t SET v='b'", "SET SESSION binlog_row_image='FULL'", "INSERT INTO t VALUES (2,'b')"},
+		run:  []string{"SET SESSION binlog_row_image='MINIMAL'", "UPDATE t SET v='" + realtest.Canary + "'", "SET SESSION binlog_row_image='FULL'", "INSERT INTO t VALUES (2,'b')"},
 		want: []string{"park t"}},
 	{name: "no_primary_key_later", before: []string{plainTable}, parked: "no primary key",
 		run:  []string{"ALTER TABLE t DROP PRIMARY KEY", "INSERT INTO t VALUES (1,'a')"},
@@ -251,6 +252,7 @@ func (c changeCase) checkParked(t *testing.T, l *lab, rec *recorder, tables []st
 	if want == "" && reason != "" || !strings.Contains(reason, want) {
 		t.Errorf("parked: %q, want %q", reason, want)
 	}
+	realtest.NoCanary(t, "the reason", reason)
 	if want != "" && !strings.Contains(reason, resyncCommand(l.table(first))) {
 		t.Errorf("the reason does not say what to run: %q", reason)
 	}

@@ -94,6 +94,9 @@ func (c *Config) dial(ctx context.Context) (*rawConn, error) {
 	return r, nil
 }
 
+// socket is the connection below the library, which other goroutines may close and whose packets we read.
+func (r *rawConn) socket() net.Conn { return r.Conn.Conn.Conn }
+
 // exec runs statements that hold no values.
 func (r *rawConn) exec(statements ...string) error {
 	for _, q := range statements {

@@ -151,7 +151,7 @@ func (d *dump) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		<-ctx.Done()
-		d.conn.Close() // wakes the reader; whatever it reads is already lost
+		d.conn.socket().Close() // the socket alone, which wakes the reader
 		return nil
 	})
 	g.Go(func() error { return d.read(ctx) })
@@ -159,7 +159,7 @@ func (d *dump) run(ctx context.Context) error {
 }
 
 func (d *dump) read(ctx context.Context) error {
-	in := newPackets(d.conn.Conn.Conn, firstSilence)
+	in := newPackets(d.conn.socket(), firstSilence)
 	var sum checksums
 	for {
 		b := d.newBlock()

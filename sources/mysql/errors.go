@@ -166,12 +166,19 @@ func transientCode(code uint16) bool {
 }
 
 // failure wraps an error of a statement or a connection, classified. What is a gerund.
-func (c *Config) failure(what string, err error) error {
+func (c *Config) failure(what string, err error) error { return c.classify(what, err, serverText(err)) }
+
+// quietFailure is failure for statements that hold values: of the server's answer only the number is shown.
+func (c *Config) quietFailure(what string, err error) error {
+	return c.classify(what, err, serverNumber(err))
+}
+
+func (c *Config) classify(what string, err, shown error) error {
 	var own *Error
 	if errors.As(err, &own) {
 		return err
 	}
-	e := &Error{Cause: Refused, Server: c.Address, What: what, Err: serverText(err)}
+	e := &Error{Cause: Refused, Server: c.Address, What: what, Err: shown}
 	code, answered := serverCode(err)
 	switch {
 	case answered && transientCode(code), !answered && networkError(err):

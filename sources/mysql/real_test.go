@@ -10,6 +10,7 @@ import (
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/goleak"
 
 	"github.com/tidemill/tidemill/ingest"
@@ -27,6 +28,7 @@ type lab struct {
 	server *servers.Server
 	db     *sql.DB
 	name   string // of the database
+	meter  metric.Meter
 }
 
 // eachServer runs the test on both servers, each started once for all tests of the name.
@@ -87,6 +89,17 @@ func (l *lab) exec(statements ...string) {
 	realtest.Exec(l.t, l.db, statements...)
 }
 
+// try runs statements in a goroutine of the test: a deadlock with another one is no failure.
+func (l *lab) try(statements ...string) {
+	for _, q := range statements {
+		if _, err := l.db.Exec(q); err != nil {
+			if code, _ := serverCode(err); code != codeDeadlock && code != codeLockWait {
+				l.t.Errorf("%s: %v", q, err)
+			}
+		}
+	}
+}
+
 // session runs statements on one connection.
 func (l *lab) session(statements ...string) {
 	l.t.Helper()
@@ -123,7 +136,7 @@ func (l *lab) table(name string) ingest.TableName {
 // run starts a source in the background.
 func (l *lab) run(c Config, rec *recorder, resume ingest.Resume) *running {
 	l.t.Helper()
-	src, err := New("test", c, nil)
+	src, err := New("test", c, l.meter)
 	if err != nil {
 		l.t.Fatal(err)
 	}

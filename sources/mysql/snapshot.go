@@ -43,8 +43,9 @@ func (tl *tableLoad) openSnapshot(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{conn: conn, load: tl, in: newPackets(conn.Conn.Conn, rowSilence)}
-	s.unwatch = context.AfterFunc(ctx, func() { conn.Close() }) // wakes whoever reads
+	s := &snapshot{conn: conn, load: tl, in: newPackets(conn.socket(), rowSilence)}
+	socket := conn.socket()
+	s.unwatch = context.AfterFunc(ctx, func() { socket.Close() }) // wakes whoever reads
 	err = conn.exec(rows.SessionStatement, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
 		// A DDL in the queue for our table waits for us, and we for it: better to give up and come again.
 		"SET SESSION lock_wait_timeout = 30")
@@ -170,16 +171,14 @@ func (s *snapshot) definition(t ingest.TableName) (string, error) {
 
 // failure classifies an error of a statement on the table. The server's text is left out: it may hold values.
 func (s *snapshot) failure(what string, err error) error {
-	code, answered := serverCode(err)
+	code, _ := serverCode(err)
 	switch {
 	case code == codeTableDefChanged, code == codeLockWait, code == codeDeadlock, code == codeUnknownColumn:
 		return errAgain
 	case code == codeNoSuchTable, code == codeUnknownDatabase:
 		return errAbandon // the log will tell
-	case answered:
-		err = serverNumber(err)
 	}
-	return s.load.config.failure(what, err)
+	return s.load.config.quietFailure(what, err)
 }
 
 // query sends the chunk's SELECT and reads past the column definitions.

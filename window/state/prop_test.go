@@ -24,7 +24,7 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("seed", 0, "run this seed of the property test only")
-	seedsFlag   = flag.Int("seeds", 40, "seeds of the property test")
+	seedsFlag   = flag.Int("seeds", 16, "seeds of the property test")
 	windowsFlag = flag.Int("windows", 0, "windows per seed; fewer shrink a failure")
 )
 
@@ -46,16 +46,16 @@ func TestProperty(t *testing.T) {
 // TestMutations: the property test must notice wrong ways to find affected rows.
 func TestMutations(t *testing.T) {
 	for name, m := range map[string]mutation{"affected keys from the new state only": mutateNewOnly, "join of the window's rows only": mutateWindowOnly} {
-		caught := 0
-		for seed := range uint64(12) {
-			if err := runSeed(t, seed+1, m, duckOracle{}); errors.As(err, new(*wrong)) {
-				caught++
+		caught := uint64(0)
+		for seed := uint64(1); seed <= 20 && caught == 0; seed++ {
+			if err := runSeed(t, seed, m, duckOracle{}); errors.As(err, new(*wrong)) {
+				caught = seed
 			}
 		}
-		t.Logf("%s: noticed by %d of 12 seeds", name, caught)
 		if caught == 0 {
 			t.Errorf("%s: not noticed", name)
 		}
+		t.Logf("%s: noticed by seed %d", name, caught)
 	}
 }
 
