@@ -47,7 +47,7 @@ func (w *Writer) batch(h *holder) batch {
 	if h.open {
 		b.header.Flags, b.header.Commit, b.header.Position = FlagInside, w.commit, w.progress
 	}
-	p.seq += int64(rows)
+	p.seq += int64(rows) // invariant 3: given out here and in loadBatch only, in the order of the jobs
 	p.rows += int64(rows)
 	w.sliceBytes += int64(h.b.Size())
 	w.m.count(h.table.topic.table, rows)

@@ -97,7 +97,7 @@ func TestCrashesOnTheEmbeddedBroker(t *testing.T) {
 	cfg := embedded(t, t.TempDir()).Config()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	for s := range uint64(8) {
+	for s := range uint64(5) {
 		rng := rand.New(rand.NewPCG(s, 7))
 		h, source := newHistory(rng), fmt.Sprintf("src%d", s)
 		owners := 0

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 300, "simulated histories")
+	seeds = flag.Int("seeds", 200, "simulated histories")
 	seed  = flag.Uint64("seed", 0, "run only this one")
 )
 

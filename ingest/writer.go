@@ -150,7 +150,7 @@ func (w *Writer) Begin(ctx context.Context, commit time.Time) error {
 		w.s.advance(commit, now)
 	} else {
 		seals := w.s.begin(commit, now)
-		for _, x := range seals { // rule 7a, before the group's rows
+		for _, x := range seals { // rule 7a, before the group's rows (invariants 2, 7)
 			if err := w.seal(ctx, x); err != nil {
 				return err
 			}
@@ -272,7 +272,7 @@ func (w *Writer) Idle(ctx context.Context, t time.Time) error {
 		return err
 	}
 	if !w.replay.running() {
-		for _, x := range w.s.idle(t) { // rule 7b
+		for _, x := range w.s.idle(t) { // rule 7b (invariant 7)
 			if err := w.seal(ctx, x); err != nil {
 				return err
 			}

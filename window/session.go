@@ -85,6 +85,12 @@ func (k *keeper) session(ctx context.Context, f Fence, wants func(string, ingest
 
 // stop frees the session. What it had accumulated is read again by the next one: an open window is never flushed early.
 func (s *session) stop() {
+	// Closing a client that is just finding its partitions races with its first fetch (kgo 1.22): it forgets them before.
+	names := make([]string, 0, len(s.topics))
+	for topic := range s.topics {
+		names = append(names, s.client.Name(topic))
+	}
+	s.client.PurgeTopicsFromClient(names...)
 	s.client.Close()
 	for _, f := range s.buffer.done(s.buffer.all()) {
 		_ = os.Remove(f) // the next start clears the folder

@@ -76,7 +76,7 @@ func (c *cli) verify(cmd *cobra.Command, q console.VerifyRequest, asJSON bool) e
 	}
 	switch {
 	case differ > 0:
-		return fmt.Errorf("%d of %s differ from their source", differ, count(tables, "table"))
+		return fmt.Errorf("not equal to the source: %d of %s", differ, count(tables, "table"))
 	case tables == 0:
 		return errors.New("there was nothing to compare: no replica matches")
 	}

@@ -125,7 +125,9 @@ func TestEveryPackageHasADoc(t *testing.T) {
 }
 
 // Longer functions that stay: each is one switch over wire types or one table, and says so in its comment.
-var longFunctions = map[string]string{}
+var longFunctions = map[string]string{
+	"sources/mysql/rows/tablemap.go describe": "one switch over the wire types",
+}
 
 func TestSizeCeilings(t *testing.T) {
 	for _, f := range sources(t) {

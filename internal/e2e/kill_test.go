@@ -25,7 +25,7 @@ func TestKillAtEachFailpoint(t *testing.T) {
 			}
 			d := e.run(t)
 			e.underLoad(t, 2)
-			e.settled(t, 90*time.Second)
+			e.settled(t, 3*time.Minute)
 			e.warehouseEquals(t)
 			d.stop(t)
 			t.Logf("%s: %d kills, %d windows, %d rows compared, 0 lost, 0 doubled", c, len(failpoint.Names)+1, e.checker.Windows, e.checker.Rows)
@@ -38,7 +38,9 @@ func (e *env) killedAt(t *testing.T, point string) {
 	t.Helper()
 	d := e.run(t, failpoint.Variable+"="+point)
 	deadline := time.Now().Add(90 * time.Second)
-	for {
+	pace := time.NewTicker(100 * time.Millisecond)
+	defer pace.Stop()
+	for ; ; <-pace.C {
 		select {
 		case <-d.done:
 			if d.cmd.ProcessState.ExitCode() != -1 { // -1: ended by a signal

@@ -23,7 +23,7 @@ func TestLine(t *testing.T) {
 			e := newEnv(t, c)
 			d := e.run(t)
 			e.underLoad(t, 6)
-			e.settled(t, 90*time.Second)
+			e.settled(t, 3*time.Minute)
 			e.warehouseEquals(t)
 			realtest.NoCanary(t, "metrics", e.metrics(t))
 			d.stop(t)
@@ -40,7 +40,9 @@ func (e *env) underLoad(t *testing.T, n int) {
 	if rows, err := e.receipts(t.Context()); err == nil {
 		have = len(rows)
 	}
-	for goal := have + n; have < goal; {
+	pace := time.NewTicker(100 * time.Millisecond)
+	defer pace.Stop()
+	for goal := have + n; have < goal; <-pace.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d windows were published in two minutes", have, goal)
 		}

@@ -32,7 +32,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 			d = e.run(t)
 			e.published(t, 2)
 			stop()
-			e.settled(t, 90*time.Second)
+			e.settled(t, 3*time.Minute)
 			e.warehouseEquals(t)
 			d.stop(t)
 			t.Logf("%s: %d windows, %d rows compared", c, e.checker.Windows, e.checker.Rows)

@@ -133,7 +133,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files := write(t, t.TempDir(), "part", ps, batches, func(w *Writer) { w.groupBytes, w.partBytes = 1<<19, 1<<20 })
+	files := write(t, t.TempDir(), "part", ps, batches, func(w *Writer) { w.groupBytes, w.partBytes = 1<<19, 2<<20 })
 	if len(files) < 2 {
 		t.Fatalf("%d files: the split was not tested", len(files))
 	}
