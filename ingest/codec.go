@@ -123,10 +123,11 @@ func (w *appendWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// DecodeBatch reads back what EncodeBatch wrote: exactly one record batch. The batch does not share payload's memory.
+// DecodeBatch reads back what EncodeBatch wrote: exactly one record batch. The batch does not share payload's memory. The
+// Arrow reader trusts the lengths that it finds, so give it only what a checksum vouches for: a payload that ParseRecord
+// returned, or an object with the hash of its Claim.
 func DecodeBatch(payload []byte) (rec arrow.RecordBatch, err error) {
 	defer func() {
-		// The IPC reader indexes by what the message says; a record's checksum makes this unreachable for the log.
 		if p := recover(); p != nil {
 			rec, err = nil, fmt.Errorf("%w: decoding batch: the Arrow stream contradicts itself", ErrMalformed)
 		}

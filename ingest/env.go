@@ -59,7 +59,12 @@ func (e *env) appendAll(ctx context.Context, entries ...entry) ([]int64, error) 
 	offsets := make([]int64, len(entries))
 	var errs error
 	for range entries {
-		r := <-results
+		var r result
+		select {
+		case r = <-results:
+		case <-ctx.Done(): // a broker that is gone must not hold up a stop
+			return nil, ctx.Err()
+		}
 		offsets[r.i] = r.offset
 		if r.err != nil && errs == nil {
 			errs = fmt.Errorf("appending to topic %s: %w", entries[r.i].topic, r.err)

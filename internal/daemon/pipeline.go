@@ -101,6 +101,9 @@ func (p *runningPipeline) pipeline(out *console.PipelineStatus) {
 	out.Window, out.WindowEnd, out.Slice, out.Final, out.Published = s.Published.Start, s.Published.End, s.Published.Slice, s.Published.Final, s.At
 	out.Buffered = s.Memory + s.Spilled
 	out.Waiting = waitsFor(s)
+	if out.State == console.Starting && begun(s) {
+		out.State = console.Running // the manager is told of it a moment later
+	}
 	if out.State == console.Running && s.Phase == "loading" {
 		out.State = console.Loading
 	}
@@ -116,6 +119,11 @@ func (p *runningPipeline) pipeline(out *console.PipelineStatus) {
 	for _, name := range slices.Sorted(maps.Keys(parked)) {
 		out.Tables = append(out.Tables, console.PipelineTable{Name: name, Parked: parked[name]})
 	}
+}
+
+// begun reports whether a pipeline is past its recovery.
+func begun(s window.Status) bool {
+	return s.Phase != "starting" && s.Phase != "restoring" && s.Phase != "stopped"
 }
 
 // waitsFor says in a few words what the next window waits for, when it has waited for longer than a window usually takes.
@@ -143,7 +151,7 @@ func (r *runtime) announce(ctx context.Context, unit string, p *runningPipeline)
 		case <-tick.C:
 		}
 		s := p.Status()
-		if !up && s.Phase != "starting" && s.Phase != "restoring" && s.Phase != "stopped" {
+		if !up && begun(s) {
 			up = true
 			r.daemon.manager.up(unit)
 		}

@@ -69,9 +69,9 @@ func (r *runtime) reload(ctx context.Context) {
 	}
 	if err == nil {
 		err = fixed(r.project(), a.Project)
-		if closed := closeUnused(a); err == nil {
-			err = closed
-		}
+	}
+	if closed := closeUnused(a); err == nil {
+		err = closed
 	}
 	d.mu.Lock()
 	was := d.config.Error

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -70,10 +71,15 @@ func (a Assigner) Run(ctx context.Context) error {
 	defer h.stopAll()
 	defer cl.CloseAllowingRebalance()
 	for {
-		if err := fetchError(ctx, cl.PollFetches(ctx)); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		err := fetchError(ctx, cl.PollFetches(ctx))
+		var session *kgo.ErrGroupSession
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.As(err, &session):
+			// The broker is away: the client has given the units up and joins again by itself, with its own backoff.
+			continue
+		case err != nil:
 			return fmt.Errorf("holding units: %w", err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/duck"
 	"github.com/tidemill/tidemill/internal/failpoint"
+	"github.com/tidemill/tidemill/internal/telemetry"
 	"github.com/tidemill/tidemill/sinks/ledger"
 	"github.com/tidemill/tidemill/window"
 )
@@ -81,8 +82,8 @@ func writeTables(ctx context.Context, c *duck.Conn, p *window.Publication, loads
 			return err
 		}
 		start := time.Now()
-		rows := attribute.Int64("tidemill.rows", l.Upserts+l.Deletes)
-		name := attribute.String("tidemill.table", l.Table.String())
+		rows := attribute.Int64(telemetry.KeyRows, l.Upserts+l.Deletes)
+		name := attribute.String(telemetry.KeyTable, l.Table.String())
 		if err := ledger.Span(ctx, "load", func(ctx context.Context) error { return l.load(ctx, c) }, name, rows); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/tidemill/tidemill/internal/failpoint"
+	"github.com/tidemill/tidemill/internal/telemetry"
 	"github.com/tidemill/tidemill/sinks/ledger"
 	"github.com/tidemill/tidemill/window"
 )
@@ -83,8 +84,8 @@ func write(ctx context.Context, tx pgx.Tx, p *window.Publication, loads []*table
 			return err
 		}
 		start := time.Now()
-		rows := attribute.Int64("tidemill.rows", l.Upserts+l.Deletes)
-		name := attribute.String("tidemill.table", l.Table.String())
+		rows := attribute.Int64(telemetry.KeyRows, l.Upserts+l.Deletes)
+		name := attribute.String(telemetry.KeyTable, l.Table.String())
 		if err := ledger.Span(ctx, "load", func(ctx context.Context) error { return l.load(ctx, tx) }, name, rows); err != nil {
 			return err
 		}

@@ -82,12 +82,7 @@ func (l *loader) ask(ctx context.Context, fn func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	select {
-	case err := <-c.done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return <-c.done // taken is answered: fn writes what we read, so its end must be awaited even when ctx has ended
 }
 
 // chunk is a run of rows of one table as of one snapshot.
