@@ -28,6 +28,7 @@ type loader struct {
 	mu     sync.Mutex
 	queue  []ingest.TableName
 	wake   chan struct{}
+	shown  bool // MariaDB: a snapshot has shown all that was delivered before this run
 }
 
 // enqueue asks for a table to be loaded. It is called by the stream.

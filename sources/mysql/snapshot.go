@@ -131,10 +131,11 @@ func (s *snapshot) beginMaria(d delivered) error {
 	if !d.before(at) {
 		return errors.Join(errAgain, s.end())
 	}
-	if d.last != (coord{}) {
+	if d.last != (coord{}) || s.load.shown {
 		return nil
 	}
-	// Nothing was delivered in this run; what an earlier run has delivered is compared by GTID.
+	// Nothing was delivered in this run; what an earlier run has delivered is compared by GTID, once: the server reads its log
+	// file to tell, and later views show no less.
 	got, err := s.conn.row(fmt.Sprintf("SELECT COALESCE(BINLOG_GTID_POS('%s', %d), '')", file[1], at.pos))
 	if err != nil {
 		return err
@@ -146,6 +147,7 @@ func (s *snapshot) beginMaria(d delivered) error {
 	if !d.set.within(shown) {
 		return errors.Join(errAgain, s.end())
 	}
+	s.load.shown = true
 	return nil
 }
 
