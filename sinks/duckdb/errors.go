@@ -47,6 +47,17 @@ func fatal(err error) bool {
 	return errors.As(err, &de) && (de.Type == driver.ErrorTypeFatal || strings.Contains(de.Msg, "has been invalidated"))
 }
 
+// full reports whether the disk had no room. What the failed transaction wrote ahead into the file and to the spill stays
+// there until the file is closed: on a full disk that would leave no room for a smaller window either.
+func full(err error) bool {
+	var de *driver.Error
+	return errors.As(err, &de) && noRoom(strings.ToLower(de.Msg))
+}
+
+func noRoom(low string) bool {
+	return strings.Contains(low, "no space left") || strings.Contains(low, "disk quota") || strings.Contains(low, "file too large")
+}
+
 func refuseValue(err error, e *duck.Error) error {
 	if strings.Contains(e.Kind, "Constraint") {
 		return &window.RefusedError{What: "a constraint of the table refuses a row", Hint: "published tables must not have constraints of their own; drop it, or filter the rows in the view", Err: err}
@@ -60,7 +71,7 @@ func refuseIO(err error, text string) error {
 	switch {
 	case strings.Contains(low, "lock on file"):
 		return &window.RefusedError{What: "another process holds the warehouse file", Hint: "stop it; to read beside a running daemon use: tidemill query", Err: err}
-	case strings.Contains(low, "no space left"), strings.Contains(low, "disk quota"), strings.Contains(low, "file too large"):
+	case noRoom(low):
 		return &window.RefusedError{What: "the disk of the warehouse is full", Hint: "make room on it", Err: err}
 	case strings.Contains(low, "permission denied"), strings.Contains(low, "read-only file system"):
 		return &window.RefusedError{What: "the warehouse file cannot be opened", Hint: "give the user that runs tidemill access to it and to its folder", Err: err}

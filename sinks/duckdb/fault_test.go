@@ -261,6 +261,9 @@ func TestDiskFull(t *testing.T) {
 			if n := wantWhole(t, s); n != 1 {
 				t.Errorf("%d receipts, want 1", n)
 			}
+			if left, err := filepath.Glob(filepath.Join(dir, "warehouse.db.tmp", "*")); err != nil || len(left) > 0 {
+				t.Errorf("the failed publish still holds the room of %v (%v)", left, err)
+			}
 			p.Follow(s)
 			p.Publish(s, p.Next(stepLoad(1, 2000, false, 10))) // there is room for this
 			if n := wantWhole(t, s); n != 2 {

@@ -37,6 +37,7 @@ type Sink struct {
 	db       *duck.DB // opened at first use
 	sessions int      // that are open
 	broken   bool     // db answers nothing more
+	swollen  bool     // the files hold room that a failed transaction took; opening them again gives it back
 }
 
 var (
@@ -133,14 +134,15 @@ func (s *Sink) release(c *duck.Conn, err error) error {
 	defer s.mu.Unlock()
 	s.sessions--
 	s.broken = s.broken || fatal(err)
+	s.swollen = s.swollen || full(err)
 	return cerr
 }
 
 func (s *Sink) open(ctx context.Context) error {
-	if s.broken {
-		if s.sessions > 0 {
-			return errors.New("the database stopped after an error and is opened again when its last reader has ended")
-		}
+	if s.broken && s.sessions > 0 {
+		return errors.New("the database stopped after an error and is opened again when its last reader has ended")
+	}
+	if s.broken || s.swollen && s.sessions == 0 {
 		if err := s.close(); err != nil {
 			return err
 		}
@@ -192,7 +194,7 @@ func (s *Sink) close() error {
 		return nil
 	}
 	err := s.db.Close()
-	s.db, s.broken = nil, false
+	s.db, s.broken, s.swollen = nil, false, false
 	return err
 }
 
