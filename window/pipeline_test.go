@@ -102,6 +102,27 @@ func TestLiveLog(t *testing.T) {
 	}
 }
 
+// A source may register after the pipeline has begun to read: no seal names its first version, so the registry has to be
+// asked again.
+func TestSourceRegistersLater(t *testing.T) {
+	gens, steps := world(t, 1, 2, 4)
+	b := newBench(t, gens...)
+	cfg := b.config()
+	b.gens = gens[:1]
+	b.append(t)
+	p, stop := b.start(t, cfg)
+	eventually(t, "the pipeline waits for the registry of the second source", func() bool {
+		return slices.ContainsFunc(p.Status().Missing, func(m Missing) bool { return m.Source == gens[1].name && m.What == "registry" })
+	})
+	b.gens = gens
+	b.append(t)
+	eventually(t, "the last step is published", func() bool { return p.Status().Published.same(last(steps)) })
+	if err := stop(); err != nil {
+		t.Errorf("a stop that was asked for ended with %v", err)
+	}
+	b.published(t, steps)
+}
+
 // cut returns the same log with other batch boundaries: at most rows rows a batch.
 func (g *genSource) cut(rows int64) *genSource {
 	out := *g

@@ -107,6 +107,8 @@ func (s *session) wake() {
 // await returns the next step once all its seals have been read (invariant 1: there is no other trigger).
 func (s *session) await(ctx context.Context) (*plannedStep, error) {
 	var missing []Missing
+	unregistered := time.NewTicker(registryWait)
+	defer unregistered.Stop()
 	s.mu.Lock()
 	s.news = true // the step before may have made the next one possible
 	s.mu.Unlock()
@@ -133,8 +135,27 @@ func (s *session) await(ctx context.Context) (*plannedStep, error) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-s.signal:
+		case <-unregistered.C:
+			if err := s.learnNew(ctx); err != nil {
+				return nil, err
+			}
 		}
 	}
+}
+
+// registryWait is how often the registry is read again for a source that is not in it yet: no seal is read that would
+// name its first version.
+const registryWait = time.Second
+
+// learnNew reads the registry again as long as a source is not in it.
+func (s *session) learnNew(ctx context.Context) error {
+	s.mu.Lock()
+	known := !slices.ContainsFunc(s.order.sources, func(src *source) bool { return len(src.registries) == 0 })
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	return s.learn(ctx)
 }
 
 // decide asks the order for the next step. The lock is held.
