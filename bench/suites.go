@@ -1,0 +1,86 @@
+package main
+
+import "regexp"
+
+// suite is a set of Go benchmarks that answer one question.
+type suite struct {
+	name    string // for -only
+	title   string
+	pkg     string
+	pattern string // of go test -bench
+	time    string // of go test -benchtime
+	units   []string
+	reaches []reach
+	ratios  []ratio
+	limits  string // what the figures say, and what limits them now
+}
+
+// reach is a number to reach (DESIGN §11).
+type reach struct {
+	name *regexp.Regexp
+	unit string
+	want float64
+	most bool // at most, not at least
+}
+
+// ratio compares two benchmarks of the same run.
+type ratio struct {
+	of, to, unit string
+	want         float64
+}
+
+func atLeast(name, unit string, want float64) reach {
+	return reach{regexp.MustCompile(name), unit, want, false}
+}
+
+func atMost(name, unit string, want float64) reach {
+	return reach{regexp.MustCompile(name), unit, want, true}
+}
+
+var suites = []suite{
+	{
+		name: "decode", title: "Binlog rows to Arrow builders, one core", pkg: "./sources/mysql/rows", pattern: "^BenchmarkRows$", time: "1s",
+		units: []string{"rows/s", "B/s", "allocs/op"},
+		reaches: []reach{
+			atLeast("tidemill", "rows/s", 3e6), atMost("tidemill", "allocs/op", 0),
+		},
+		ratios: []ratio{
+			{"Rows/mariadb/tidemill-1", "Rows/mariadb/go-mysql", "rows/s", 5},
+			{"Rows/mysql/tidemill-1", "Rows/mysql/go-mysql", "rows/s", 5},
+		},
+		limits: "Ten columns, 117 bytes a row in the log. `-1` and `-4` are partitions: with more than one every key is hashed. go-mysql is its own decoder in its fastest setting, on the same bytes in the same run.",
+	},
+	{
+		name: "stream", title: "A server's log to the emitter", pkg: "./sources/mysql", pattern: "^BenchmarkStream$", time: "3x",
+		units: []string{"rows/s"}, reaches: []reach{atLeast("one_row", "rows/s", 150e3)},
+		limits: "A real server sends its log to a source whose emitter throws the rows away.",
+	},
+	{
+		name: "load", title: "First load of 5 M rows to the emitter", pkg: "./sources/mysql", pattern: "^BenchmarkLoad$", time: "1x",
+		units: []string{"rows/s"}, reaches: []reach{atLeast("", "rows/s", 400e3)},
+		limits: "Chunks by key from a real server, rows thrown away.",
+	},
+	{
+		name: "log", title: "Rows to the durable embedded log", pkg: "./ingest", pattern: "^BenchmarkDurableLog$", time: "2s",
+		units: []string{"rows/s", "allocs/op"}, reaches: []reach{atLeast("group=100000", "rows/s", 800e3), atLeast("group=1$", "rows/s", 150e3)},
+		limits: "Synced before the checkpoint. `group` is rows of one transaction.",
+	},
+	{
+		name: "window", title: "Log to collapsed window to Parquet", pkg: "./window", pattern: "^BenchmarkLogToParquet$", time: "3x",
+		units: []string{"rows/s"}, reaches: []reach{atLeast("/pipeline", "rows/s", 700e3)},
+		limits: "One million rows, a quarter of them changing a key again. `fetch_only` is what the same client needs only to fetch them: the raw limit.",
+	},
+	{
+		name: "view", title: "Joined view: 50 k changes on 5 M + 5 M + 1 M rows", pkg: "./window/state", pattern: "^BenchmarkView$", time: "3x",
+		units: []string{"ns/op"}, reaches: []reach{atMost("", "ns/op", 0.4e9)},
+		limits: "State update included.",
+	},
+	{
+		name: "line", title: "The whole line: MariaDB's log to rows that a query sees", pkg: "./bench", pattern: "^BenchmarkLine$", time: "1x",
+		units: []string{"rows/s", "cpu-s", "start-s"},
+		reaches: []reach{
+			atLeast("duckdb/inserts", "rows/s", 500e3), atLeast("postgres/inserts", "rows/s", 250e3),
+		},
+		limits: "A backlog of 1 M inserts, or of 5 updates each of 100 k keys, in transactions of 10 k rows; the clock runs from the start of the daemon until the last row is visible. The log is durable, the warehouse commits are synced.",
+	},
+}
