@@ -42,9 +42,10 @@ func BenchmarkLine(b *testing.B) {
 
 type line struct {
 	*project
-	db   *sql.DB
-	rows int64 // that the log has carried since the base
-	last int   // id in the table
+	db    *sql.DB
+	rows  int64     // that the log has carried since the base
+	last  int       // id in the table
+	began time.Time // of the measured run
 }
 
 func newLine(b *testing.B, warehouse string) *line {
@@ -73,6 +74,7 @@ func postgres(b *testing.B) *servers.Server {
 // measure runs load while the daemon is stopped, and then the daemon until it has caught up.
 func (l *line) measure(b *testing.B, rows int64, load func(b *testing.B)) {
 	var visible, idle, cpu time.Duration
+	stages := map[string]float64{}
 	for range b.N {
 		began := time.Now()
 		l.start(b)
@@ -83,10 +85,13 @@ func (l *line) measure(b *testing.B, rows int64, load func(b *testing.B)) {
 		l.rows += rows
 		// By now nothing waits for the clock: the last window has ended, and the grace of an idle proof with it.
 		<-time.After(time.Until(time.Now().Truncate(lineWindow).Add(lineWindow + 3*time.Second)))
-		began = time.Now()
+		l.began = time.Now()
 		l.start(b)
 		l.carried(b)
-		visible += time.Since(began)
+		visible += time.Since(l.began)
+		for _, stage := range lineStages {
+			stages[stage] += l.stage(b, stage).Seconds()
+		}
 		cpu += l.stop(b)
 	}
 	n := float64(b.N)
@@ -94,6 +99,22 @@ func (l *line) measure(b *testing.B, rows int64, load func(b *testing.B)) {
 	b.ReportMetric(float64(rows)*n/visible.Seconds(), "rows/s")
 	b.ReportMetric(cpu.Seconds()/n, "cpu-s")
 	b.ReportMetric(idle.Seconds()/n, "start-s")
+	for _, stage := range lineStages {
+		b.ReportMetric(stages[stage]/n, "s-"+stage)
+	}
+}
+
+// lineStages are the stages of a window as its receipt has them.
+var lineStages = []string{"collapse", "parquet", "upload", "load", "apply"}
+
+// stage is how long the windows that carried the last load spent in a stage, together.
+func (l *line) stage(b *testing.B, name string) time.Duration {
+	b.Helper()
+	ms, ok := l.ask(b, fmt.Sprintf("SELECT CAST(sum(CAST(durations_ms->>'%s' AS BIGINT)) AS BIGINT) AS n FROM tidemill.receipts WHERE rows_in > 0 AND committed_at > '%s'", name, l.began.UTC().Format(time.RFC3339)))
+	if !ok {
+		b.Fatalf("the receipts do not tell how long %s took", name)
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // carried waits until every row of the log is in the warehouse.

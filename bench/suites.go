@@ -77,7 +77,7 @@ var suites = []suite{
 	},
 	{
 		name: "line", title: "The whole line: MariaDB's log to rows that a query sees", pkg: "./bench", pattern: "^BenchmarkLine$", time: "1x",
-		units: []string{"rows/s", "cpu-s", "start-s"},
+		units: []string{"rows/s", "cpu-s", "start-s", "s-collapse", "s-parquet", "s-load", "s-apply"},
 		reaches: []reach{
 			atLeast("duckdb/inserts", "rows/s", 500e3), atLeast("postgres/inserts", "rows/s", 250e3),
 		},
