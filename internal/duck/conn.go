@@ -19,11 +19,13 @@ type Conn struct {
 	exec  driver.ExecerContext
 	query driver.QueryerContext
 	arrow *duckdb.Arrow
-	views int // views registered so far, for unique names
+	views int  // views registered so far, for unique names
+	cut   bool // the last statement was interrupted, or failed
 }
 
 // Close ends the session; an open transaction is rolled back.
 func (c *Conn) Close() error {
+	c.settle()
 	if err := c.dc.Close(); err != nil {
 		return fmt.Errorf("closing duckdb session: %w", redact(err))
 	}
@@ -33,11 +35,23 @@ func (c *Conn) Close() error {
 // Exec runs statements and returns the rows changed by the last one. Arguments bind to the last one.
 func (c *Conn) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
 	res, err := c.exec.ExecContext(ctx, sql, named(args))
+	c.cut = err != nil
 	if err != nil {
 		return 0, redact(err)
 	}
 	n, err := res.RowsAffected()
 	return n, redact(err)
+}
+
+// settle clears an interrupted statement out of the session. DuckDB keeps its executor, and with it the whole database, until
+// the session begins its next statement; a session that ends instead would leave the database open for ever, and whoever
+// opens the file again spins in wait for it to close (invariant 5). To begin one is enough: its result, an error in an aborted
+// transaction, does not matter. Its context is nobody's, because ending must not depend on what has ended the statement.
+func (c *Conn) settle() {
+	if c.cut {
+		_, _ = c.exec.ExecContext(context.Background(), "SELECT 1", nil)
+		c.cut = false
+	}
 }
 
 func named(args []any) []driver.NamedValue {
@@ -69,6 +83,7 @@ func (c *Conn) Row(ctx context.Context, sql string, args ...any) ([]driver.Value
 // Rows calls fn with each row of a result; the slice is reused. For small results: catalogues, counts.
 func (c *Conn) Rows(ctx context.Context, sql string, fn func([]driver.Value) error, args ...any) error {
 	rows, err := c.query.QueryContext(ctx, sql, named(args))
+	c.cut = err != nil
 	if err != nil {
 		return redact(err)
 	}
@@ -109,6 +124,7 @@ func Scalar[T any](ctx context.Context, c *Conn, sql string, args ...any) (T, er
 // in memory before the first batch: read a large table with Pages.
 func (c *Conn) Query(ctx context.Context, sql string, fn func(arrow.RecordBatch) error) (err error) {
 	rr, err := c.arrow.QueryContext(ctx, sql)
+	c.cut = err != nil
 	if err != nil {
 		return redact(err)
 	}

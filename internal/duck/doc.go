@@ -8,4 +8,6 @@
 //     looks at the machine.
 //  3. No database loads or installs an extension by itself, and every session's time zone is UTC.
 //  4. An error that may quote a row value is reduced to its kind before it leaves the package.
+//  5. A session whose last statement was interrupted (its time was up, its context ended) or failed begins one more before
+//     it ends.
 package duck
