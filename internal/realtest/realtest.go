@@ -12,14 +12,14 @@ import (
 	"github.com/tidemill/tidemill/internal/servers"
 )
 
-// MariaDB starts a MariaDB 10.11 with our recommended binlog settings. The lines are added to its my.cnf and win:
+// MariaDB starts a MariaDB 10.11 with our recommended binlog settings. Flags come without dashes and win:
 // realtest.MariaDB(t, "binlog_format=STATEMENT").
-func MariaDB(t testing.TB, mycnf ...string) *servers.Server {
+func MariaDB(t testing.TB, flags ...string) *servers.Server {
 	t.Helper()
-	return start(t, servers.NewMariaDB(servers.Options{Config: mycnf}))
+	return start(t, servers.NewMariaDB(servers.Options{Config: flags}))
 }
 
-// MySQL starts a MySQL 9.7 with our recommended binlog settings; flags come without dashes ("gtid-mode=OFF").
+// MySQL starts a MySQL 9.7 with our recommended binlog settings; flags as for MariaDB ("gtid-mode=OFF").
 func MySQL(t testing.TB, flags ...string) *servers.Server {
 	t.Helper()
 	return start(t, servers.NewMySQL(servers.Options{Config: flags}))
@@ -35,6 +35,12 @@ func Postgres(t testing.TB, settings ...string) *servers.Server {
 func Kafka(t testing.TB, properties ...string) *servers.Server {
 	t.Helper()
 	return start(t, servers.NewKafka(servers.Options{Config: properties}))
+}
+
+// SecureKafka starts a broker with a second listener that wants TLS and a login.
+func SecureKafka(t testing.TB, d servers.Door) *servers.Server {
+	t.Helper()
+	return start(t, servers.NewSecureKafka(servers.Options{}, d))
 }
 
 // KafkaCluster starts n brokers, every topic on min(n, 3) of them.

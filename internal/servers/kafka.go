@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,10 +23,27 @@ type node struct {
 	id      int
 	heap    string
 	cluster *Cluster
+	door    *Door
+}
+
+// Door is a second listener of a broker, with TLS and a login by PLAIN or SCRAM. The first one stays as it is.
+type Door struct {
+	Cert, Key      string // PEM files
+	User, Password string
 }
 
 // NewKafka is one Kafka broker in KRaft mode that is its own controller. Config lines are server properties.
 func NewKafka(o Options) *Server { return NewKafkaCluster(1, o).Brokers[0] }
+
+// NewSecureKafka is NewKafka with a secure door, at DoorAddr.
+func NewSecureKafka(o Options, d Door) *Server {
+	c := &Cluster{}
+	c.Brokers = []*Server{newBroker(o, node{id: 1, heap: "-Xmx1g", cluster: c, door: &d})}
+	return c.Brokers[0]
+}
+
+// DoorAddr is host:port of a broker's secure door, once it has been started.
+func (s *Server) DoorAddr() string { return net.JoinHostPort(Loopback, strconv.Itoa(s.extra[1])) }
 
 // Cluster is a Kafka cluster of several brokers on this machine, each also a controller.
 type Cluster struct {
@@ -61,12 +79,20 @@ func newBroker(o Options, n node) *Server {
 		ready:     func(ctx context.Context, s *Server) error { return kafkaReady(ctx, s, n.id) },
 		dsn:       func(s *Server, _ string) string { return s.Addr() },
 		stop:      syscall.SIGTERM,
-		ports:     2,
+		ports:     n.ports(),
 	}, o)
 	if n.id > 1 {
 		s.Name = fmt.Sprintf("%s broker %d", s.Name, n.id)
 	}
 	return s
+}
+
+// ports are the broker's, its controller's and its door's.
+func (n node) ports() int {
+	if n.door == nil {
+		return 2
+	}
+	return 3
 }
 
 func kafkaComponent() Component {
@@ -171,18 +197,56 @@ func prepareKafka(ctx context.Context, s *Server, n node) error {
 	copies := min(len(n.cluster.Brokers), 3)
 	settings := func(data string) string {
 		return fmt.Sprintf(kafkaSettings, n.id, n.cluster.voters(), s.Port, s.extra[0], data, copies, max(1, copies-1)) +
-			strings.Join(s.config, "\n") + "\n"
+			n.doorSettings(s) + strings.Join(s.config, "\n") + "\n"
+	}
+	format := []string{"format", "-t", kafkaClusterID, "-c", s.properties()}
+	if n.door != nil {
+		if err := n.door.writeKeystore(s); err != nil {
+			return err
+		}
+		format = append(format, "--add-scram", fmt.Sprintf("SCRAM-SHA-512=[name=%s,password=%s]", n.door.User, n.door.Password))
 	}
 	err := s.fill(func(dir string) error {
 		if err := os.WriteFile(s.properties(), []byte(settings(dir)), 0o644); err != nil {
 			return err
 		}
-		return s.run(ctx, s.java(n.heap, "kafka.tools.StorageTool", "format", "-t", kafkaClusterID, "-c", s.properties()))
+		return s.run(ctx, s.java(n.heap, "kafka.tools.StorageTool", format...))
 	})
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(s.properties(), []byte(settings(s.data())), 0o644)
+}
+
+const kafkaDoor = `listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d,SASL_SSL://127.0.0.1:%[3]d
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_%[4]s="%[5]s";
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location=%[6]s
+`
+
+func (n node) doorSettings(s *Server) string {
+	if n.door == nil {
+		return ""
+	}
+	return fmt.Sprintf(kafkaDoor, s.Port, s.extra[0], s.extra[1], n.door.User, n.door.Password, s.keystore())
+}
+
+func (s *Server) keystore() string { return filepath.Join(s.Dir, "keystore.pem") }
+
+// writeKeystore puts key and certificate into one file, as Kafka wants them.
+func (d *Door) writeKeystore(s *Server) error {
+	var all []byte
+	for _, name := range []string{d.Key, d.Cert} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		all = append(all, text...)
+	}
+	return os.WriteFile(s.keystore(), all, 0o600)
 }
 
 // kafkaReady holds when the cluster lists this broker, which it does only once the broker may serve clients.

@@ -6,23 +6,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 )
 
 // NewMySQL is the newest MySQL that Debian sid has (9.7 at the time of writing), run from the cache folder through
-// its own libc, with GTIDs and full row metadata. The administrator is root without a password, on 127.0.0.1 only.
+// its own libc.
 func NewMySQL(o Options) *Server {
-	s := newServer(flavour{
+	return newFamily(family{
 		component: mysqlComponent(),
-		account:   "mysql",
-		prepare:   prepareMySQL,
-		command:   mysqlCommand,
-		ready:     mysqlReady,
-		dsn:       mysqlDSN,
-		stop:      syscall.SIGTERM,
+		program:   mysqld,
+		install:   installMySQL,
+		settings: []string{"mysqlx=OFF", "gtid-mode=ON", "enforce-gtid-consistency=ON", "performance-schema=OFF",
+			"innodb-redo-log-capacity=64M"},
 	}, o)
-	s.User = "root"
-	return s
 }
 
 func mysqlComponent() Component {
@@ -46,8 +41,8 @@ func mysqlComponent() Component {
 	}
 }
 
-// mysqld is the server's command line up to the folders; the loader of its own libc runs it, because the host's is older.
-func mysqld(data string, args ...string) (*exec.Cmd, error) {
+// mysqld is the server's command line; the loader of its own libc runs it, because the host's is older.
+func mysqld(args ...string) (*exec.Cmd, error) {
 	loader, err := inCache("mysql/root/usr/lib/*-linux-gnu/ld-linux-*.so.*")
 	if err != nil {
 		return nil, err
@@ -57,12 +52,9 @@ func mysqld(data string, args ...string) (*exec.Cmd, error) {
 		"--library-path", filepath.Dir(loader), filepath.Join(usr, "sbin/mysqld"),
 		"--no-defaults",
 		"--basedir=" + usr,
-		"--datadir=" + data,
 		"--lc-messages-dir=" + filepath.Join(usr, "share/mysql"),
 		"--character-sets-dir=" + filepath.Join(usr, "share/mysql/charsets"),
 		"--plugin-dir=" + filepath.Join(usr, "lib/mysql/plugin"),
-		"--secure-file-priv=NULL",
-		"--innodb-redo-log-capacity=64M",
 	}, args...)
 	return exec.Command(loader, line...), nil
 }
@@ -72,43 +64,14 @@ const mysqlFirstSQL = `create user 'root'@'127.0.0.1' identified by '';
 grant all on *.* to 'root'@'127.0.0.1' with grant option;
 `
 
-func prepareMySQL(ctx context.Context, s *Server) error {
-	return s.fill(func(dir string) error {
-		first := filepath.Join(s.Dir, "first.sql")
-		if err := os.WriteFile(first, []byte(mysqlFirstSQL), 0o644); err != nil {
-			return err
-		}
-		cmd, err := mysqld(dir, "--initialize-insecure", "--init-file="+first)
-		if err != nil {
-			return err
-		}
-		return s.run(ctx, cmd)
-	})
-}
-
-func mysqlCommand(s *Server) (*exec.Cmd, error) {
-	args := []string{
-		"--bind-address=127.0.0.1",
-		fmt.Sprintf("--port=%d", s.Port),
-		fmt.Sprintf("--server-id=%d", s.Port),
-		"--socket=" + filepath.Join(s.Dir, "s"),
-		"--pid-file=" + filepath.Join(s.Dir, "pid"),
-		"--mysqlx=OFF",
-		"--skip-name-resolve=ON",
-		"--log-bin=binlog",
-		"--binlog-row-metadata=FULL",
-		"--gtid-mode=ON",
-		"--enforce-gtid-consistency=ON",
-		"--innodb-buffer-pool-size=64M",
-		"--performance-schema=OFF",
+func installMySQL(ctx context.Context, s *Server, dir string) error {
+	first := filepath.Join(s.Dir, "first.sql")
+	if err := os.WriteFile(first, []byte(mysqlFirstSQL), 0o644); err != nil {
+		return err
 	}
-	return mysqld(s.data(), append(args, dashed(s.config)...)...)
-}
-
-func dashed(config []string) []string {
-	var flags []string
-	for _, c := range config {
-		flags = append(flags, "--"+c)
+	cmd, err := mysqld("--datadir="+dir, "--initialize-insecure", "--init-file="+first, "--secure-file-priv=NULL", "--innodb-redo-log-capacity=64M")
+	if err != nil {
+		return err
 	}
-	return flags
+	return s.run(ctx, cmd)
 }

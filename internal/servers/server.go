@@ -33,8 +33,8 @@ type Options struct {
 	Dir string
 	// Port on 127.0.0.1. Zero: a free one is chosen at the first start and kept from then on.
 	Port int
-	// Config holds extra settings, added last so that they win: my.cnf lines for MariaDB ("max_connections=10"),
-	// flags without dashes for MySQL and PostgreSQL ("wal_level=logical"), properties for Kafka, flags for S3.
+	// Config holds extra settings, added last so that they win: flags without dashes for MariaDB, MySQL and PostgreSQL
+	// ("max_connections=10"), properties for Kafka, flags for S3.
 	Config []string
 }
 
