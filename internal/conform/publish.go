@@ -81,6 +81,42 @@ func (p *Pipeline) Next(loads ...Load) *window.Publication {
 	}
 }
 
+// Bad is a row of a step that is in no table: it goes into quarantine, or with Resolved out of it.
+type Bad struct {
+	Table    window.WarehouseTable
+	Key      string
+	Column   string
+	Fault    string
+	Row      string
+	Resolved bool
+}
+
+// Quarantine makes the publication that follows the fence, with rows that are put into quarantine or let out of it.
+func (p *Pipeline) Quarantine(bad []Bad, loads ...Load) *window.Publication {
+	p.t.Helper()
+	pub := p.Next(loads...)
+	q := p.write(Load{Table: window.QuarantineTable, Columns: window.QuarantineColumns, Key: window.QuarantineKey, Parts: []func(*ingest.Builder){func(b *ingest.Builder) {
+		for _, r := range bad {
+			values := []string{r.Table.Schema, r.Table.Name, r.Key, r.Column, r.Fault, r.Row}
+			op := ingest.Upsert
+			if r.Resolved {
+				op = ingest.Delete
+			}
+			for i, v := range values {
+				if i > 2 && r.Resolved {
+					b.Cols[i].Null()
+				} else {
+					b.Cols[i].Bytes([]byte(v))
+				}
+			}
+			b.End(op)
+		}
+	}}}, pub.Manifest.Attempt)
+	pub.Manifest.Quarantine = &q
+	pub.Hash = hash(p.t, pub.Manifest)
+	return pub
+}
+
 // hash stands for Manifest.Hash: the suite needs only that equal manifests have equal ones.
 func hash(t testing.TB, m window.Manifest) string {
 	t.Helper()

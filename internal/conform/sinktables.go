@@ -119,17 +119,6 @@ func sinkKinds(t *testing.T, c SinkConfig) {
 			t.Errorf("row %s read by some columns is %s", k, row)
 		}
 	}
-
-	nul := Load{Table: payments, Columns: idName, Key: []string{"id"}, Replace: true, Parts: []func(*ingest.Builder){names(map[int64]string{1: "a\x00b\x00", 2: "c"}, 1, 2)}}
-	p.Publish(w, p.Next(nul))
-	changed, text := "0", "a\x00b\x00"
-	if c.DropsNUL {
-		changed, text = "1", "ab"
-	}
-	wantNames(t, w, payments, map[int64]string{1: text, 2: "c"})
-	if got := Ask(t, w, "SELECT changed_values FROM tidemill.receipts ORDER BY committed_at DESC LIMIT 1")[0]; got != changed {
-		t.Errorf("the receipt counts %s changed values, want %s", got, changed)
-	}
 }
 
 func with(columns []ingest.Column, more ...ingest.Column) []ingest.Column {
@@ -395,5 +384,42 @@ func sinkReceipts(t *testing.T, c SinkConfig) {
 	var behind string
 	if err := json.Unmarshal([]byte(fresh[3]), &behind); err != nil || behind == "" || behind == "0" {
 		t.Errorf("seconds behind is %s", fresh[3])
+	}
+}
+
+// A table that stands still is as of the window it moved with last, and says why, until it moves again. Others go on.
+func sinkStanding(t *testing.T, c SinkConfig) {
+	w, p := c.Client(), NewPipeline(t, "care")
+	p.Acquire(w, 3)
+	other := visitsLoad(true, names(map[int64]string{1: "a"}, 1))
+	other.Table.Name = "others"
+	p.Publish(w, p.Next(visitsLoad(true, names(map[int64]string{1: "a"}, 1)), other))
+	fresh := func() []string {
+		var out []string
+		for _, name := range []string{"others", "visits"} {
+			out = append(out, Ask(t, w, `SELECT f.window_end = (SELECT window_end FROM tidemill.fence), COALESCE(f.stands_because, '-') FROM tidemill.freshness f WHERE f.table_name = '`+name+`'`)...)
+		}
+		return out
+	}
+	const moving = `true "-" true "-"`
+	if got := strings.Join(fresh(), " "); got != moving {
+		t.Errorf("while all move: %s", got)
+	}
+	p.Publish(w, p.Next()) // the last slice of the window: the next one ends later
+	for i, why := range []string{"parked", "still parked"} {
+		pub := p.Next()
+		pub.Stats.Stands = []window.Standing{{Table: other.Table, Why: why}}
+		p.Publish(w, pub)
+		if got := strings.Join(fresh(), " "); got != `false "`+why+`" true "-"` {
+			t.Errorf("standing: %s", got)
+		}
+		since := Ask(t, w, `SELECT window_end = (SELECT min(window_end) FROM tidemill.receipts) FROM tidemill.freshness WHERE table_name = 'others'`)
+		if since[0] != "true" {
+			t.Errorf("after %d windows the table does not stand as of the window that it moved with last", i+1)
+		}
+	}
+	p.Publish(w, p.Next())
+	if got := strings.Join(fresh(), " "); got != moving {
+		t.Errorf("after it moves again: %s", got)
 	}
 }

@@ -8,4 +8,6 @@
 //  2. The same rows in the same order give the same bytes, however they were cut into batches.
 //  3. A file's hash is of the bytes that were written, taken while they were written; a file is complete only when Close
 //     has returned it.
+//  4. Every value that a Checker passes is one that every warehouse holds as it is, but for U+0000 in texts, which the
+//     writer leaves out and counts. What does not pass is not for a table: whoever writes for one asks the Checker first.
 package parquet

@@ -43,6 +43,7 @@ type Writer struct {
 	groupSize int64
 	part      *part // open file
 	files     []File
+	changed   int64
 }
 
 // NewWriter returns a writer of files in dir, which exists. Nothing is created before the first row.
@@ -130,10 +131,15 @@ func (w *Writer) columns() ([]arrow.Array, error) {
 		if w.schema.Op && i == len(w.schema.Columns) && c.DataType().ID() == arrow.UINT8 {
 			c = widen(c.(*array.Uint8))
 		}
-		out[i] = c
+		var n int64
+		out[i], n = withoutNUL(c)
+		w.changed += n
 	}
 	return out, nil
 }
+
+// Changed is how many texts had U+0000 in them, which the files do not have (invariant 4). It is complete after Close.
+func (w *Writer) Changed() int64 { return w.changed }
 
 // widen turns the operation column of log batches into the INT32 of files, and releases c.
 func widen(c *array.Uint8) arrow.Array {

@@ -60,7 +60,10 @@ func TestChild(t *testing.T) {
 	}
 	fmt.Println("ready")
 	for step := receipts; ; step++ {
-		p.Publish(s, p.Next(stepLoad(step, 2000, step == 0, 10)))
+		p.Publish(s, p.Quarantine([]conform.Bad{
+			{Table: stepTable, Key: fmt.Sprintf("[%d]", step), Column: "pad", Fault: "invalid_text", Row: "{}"},
+			{Table: stepTable, Key: fmt.Sprintf("[%d]", step-1), Resolved: true},
+		}, stepLoad(step, 2000, step == 0, 10)))
 		fmt.Println("published", step)
 	}
 }
@@ -125,6 +128,16 @@ func wantWhole(t *testing.T, s *duckdb.Sink) (receipts int64) {
 	return n
 }
 
+// wantQuarantine checks that of the rows that TestChild puts into quarantine, one in each step, exactly the last is in it.
+func wantQuarantine(t *testing.T, s *duckdb.Sink, receipts int64) {
+	t.Helper()
+	got := conform.Ask(t, s, "SELECT count(*), min(row_key) FILTER (WHERE resolved_at IS NULL), max(row_key) FILTER (WHERE resolved_at IS NULL), count(resolved_at) FROM tidemill.quarantine")
+	last := strconv.Quote(fmt.Sprintf("[%d]", receipts-1))
+	if want := []string{fmt.Sprint(receipts), last, last, fmt.Sprint(receipts - 1)}; receipts > 0 && fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("entries, what is in quarantine, what is out of it: %s, want %s", got, want)
+	}
+}
+
 // A killed process loses no published step and leaves no half one.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "warehouse.db")
@@ -136,6 +149,7 @@ func TestKill(t *testing.T) {
 		if n < before+int64(round*2) {
 			t.Errorf("round %d: %d receipts, want at least %d", round, n, before+int64(round*2))
 		}
+		wantQuarantine(t, s, n)
 		before = n
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -159,6 +173,7 @@ func TestKillAtFailpoints(t *testing.T) {
 			if n := wantWhole(t, s); n != want {
 				t.Errorf("%d receipts, want %d", n, want)
 			}
+			wantQuarantine(t, s, want)
 		})
 	}
 }

@@ -27,19 +27,11 @@ func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(co
 	if err := ledger.CheckManifest(p, limits); err != nil {
 		return err
 	}
-	loads := make([]*tableLoad, len(p.Manifest.Tables))
-	for i := range p.Manifest.Tables { // before the transaction: others wait for it
-		l := &tableLoad{TableLoad: &p.Manifest.Tables[i], stage: fmt.Sprintf("temp.main.tidemill_stage_%d", i)}
-		for _, part := range l.Parts {
-			file, err := local(ctx, part)
-			if err != nil {
-				return fmt.Errorf("fetching part %s: %w", part.Key, err)
-			}
-			l.files = append(l.files, file)
-		}
-		loads[i] = l
+	loads, bad, err := fetch(ctx, p, local) // before the transaction: others wait for it
+	if err != nil {
+		return err
 	}
-	err := s.write(ctx, func(c *duck.Conn) error {
+	err = s.write(ctx, func(c *duck.Conn) error {
 		failpoint.Hit(failpoint.BeforeLock)
 		f, err := lockFence(ctx, c, p.Pipeline)
 		if err != nil {
@@ -49,7 +41,7 @@ func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(co
 		if err != nil || committed {
 			return err
 		}
-		if err := writeTables(ctx, c, p, loads); err != nil {
+		if err := writeTables(ctx, c, p, loads, bad); err != nil {
 			return err
 		}
 		failpoint.Hit(failpoint.BeforeCommit)
@@ -61,7 +53,33 @@ func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(co
 	return err
 }
 
-// lockFence writes the fence row as it is (invariant 1), then reads it.
+// fetch gets the parts. bad is the quarantine, nil when the publish has none.
+func fetch(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) (loads []*tableLoad, bad *tableLoad, err error) {
+	get := func(t *window.TableLoad, stage string) (*tableLoad, error) {
+		l := &tableLoad{TableLoad: t, stage: "temp.main.tidemill_" + stage}
+		for _, part := range l.Parts {
+			file, err := local(ctx, part)
+			if err != nil {
+				return nil, fmt.Errorf("fetching part %s: %w", part.Key, err)
+			}
+			l.files = append(l.files, file)
+		}
+		return l, nil
+	}
+	loads = make([]*tableLoad, len(p.Manifest.Tables))
+	for i := range p.Manifest.Tables {
+		if loads[i], err = get(&p.Manifest.Tables[i], fmt.Sprintf("stage_%d", i)); err != nil {
+			return nil, nil, err
+		}
+	}
+	if p.Manifest.Quarantine != nil {
+		bad, err = get(p.Manifest.Quarantine, "quarantine")
+	}
+	return loads, bad, err
+}
+
+// lockFence reads the fence row and writes its epoch as it is (invariant 1). DuckDB finds conflicts column by column: what moves
+// the fence at the end does not write the epoch, and alone would not notice a new owner.
 func lockFence(ctx context.Context, c *duck.Conn, pipeline string) (window.Fence, error) {
 	f, err := readFence(ctx, c, pipeline)
 	if errors.Is(err, window.ErrNoFence) {
@@ -75,7 +93,7 @@ func lockFence(ctx context.Context, c *duck.Conn, pipeline string) (window.Fence
 }
 
 // writeTables does everything between the fence's check and the commit.
-func writeTables(ctx context.Context, c *duck.Conn, p *window.Publication, loads []*tableLoad) error {
+func writeTables(ctx context.Context, c *duck.Conn, p *window.Publication, loads []*tableLoad, bad *tableLoad) error {
 	var o ledger.Outcome
 	for i, l := range loads {
 		if err := own(ctx, c, p, l); err != nil {
@@ -97,7 +115,12 @@ func writeTables(ctx context.Context, c *duck.Conn, p *window.Publication, loads
 		o.Load += loaded.Sub(start)
 		o.Apply += time.Since(loaded)
 	}
-	return move(ctx, c, p, o)
+	if bad != nil {
+		if err := bad.load(ctx, c); err != nil {
+			return err
+		}
+	}
+	return move(ctx, c, p, bad, o)
 }
 
 // own checks that the table is the pipeline's, makes it fit, and records it.
@@ -109,7 +132,7 @@ func own(ctx context.Context, c *duck.Conn, p *window.Publication, l *tableLoad)
 	if err != nil {
 		return err
 	}
-	if l.straight, err = prepare(ctx, c, l.TableLoad, o); err != nil {
+	if l.straight, err = prepare(ctx, c, l.TableLoad, o, p.Pipeline); err != nil {
 		return fmt.Errorf("preparing %s: %w", l.Table, classify(err))
 	}
 	insert, args, err := dialect.InsertTable(p, l.TableLoad)
@@ -122,9 +145,23 @@ func own(ctx context.Context, c *duck.Conn, p *window.Publication, l *tableLoad)
 	return err
 }
 
-// move writes fence and receipt.
-func move(ctx context.Context, c *duck.Conn, p *window.Publication, o ledger.Outcome) error {
+// move writes quarantine, standing tables, fence and receipt.
+func move(ctx context.Context, c *duck.Conn, p *window.Publication, bad *tableLoad, o ledger.Outcome) error {
 	at := time.Now().UTC().Truncate(time.Microsecond) // the warehouse's clock is this process's
+	var staged string
+	if bad != nil {
+		staged = bad.stage
+	}
+	for _, q := range append(ledger.MoveQuarantine(p, staged, at), ledger.MoveStanding(p)...) {
+		if _, err := c.Exec(ctx, q.SQL, q.Args...); err != nil {
+			return fmt.Errorf("writing the ledger: %w", classify(err))
+		}
+	}
+	if bad != nil {
+		if _, err := c.Exec(ctx, "DROP TABLE "+bad.stage); err != nil {
+			return err
+		}
+	}
 	update, args, err := dialect.MoveFence(p, at)
 	if err != nil {
 		return err

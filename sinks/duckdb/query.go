@@ -88,7 +88,7 @@ func selectList(t window.WarehouseTable, have []column, columns []ingest.Column)
 	for i, c := range columns {
 		at := slices.IndexFunc(have, func(h column) bool { return strings.EqualFold(h.name, c.Name) })
 		if at < 0 {
-			return "", &window.RefusedError{What: fmt.Sprintf("the table %s has no column %s", t, c.Name), Hint: "publish it first"}
+			return "", &window.NoColumnError{Table: t, Column: c.Name}
 		}
 		want, h := duck.ColumnType(c.Type), have[at].typ
 		_, hs, hdec := decimal(h)
@@ -96,7 +96,7 @@ func selectList(t window.WarehouseTable, have []column, columns []ingest.Column)
 		fit := compare(h, want)
 		rounds := h == "DOUBLE" || hdec && (!wdec || hs > ws)
 		if fit == mismatch || fit == holds && rounds {
-			return "", &window.RefusedError{What: fmt.Sprintf("the column %s of %s is %s, want %s", c.Name, t, h, want), Hint: "ALTER its type, or rebuild the table: tidemill resync"}
+			return "", &window.RefusedError{What: fmt.Sprintf("the column %s of %s is %s, want %s", c.Name, t, h, want), Hint: "ALTER it to that type"}
 		}
 		out[i] = duck.Ident(c.Name)
 		if fit != same {

@@ -67,7 +67,7 @@ func readOwner(ctx context.Context, c *duck.Conn, t window.WarehouseTable) (*own
 
 // prepare makes the table fit the load: creates it, makes it anew for a replacing load, adds columns, widens types. It
 // returns whether the table is empty and of exactly the wanted columns in order, so that parts can be loaded straight.
-func prepare(ctx context.Context, c *duck.Conn, t *window.TableLoad, o *owner) (straight bool, err error) {
+func prepare(ctx context.Context, c *duck.Conn, t *window.TableLoad, o *owner, pipeline string) (straight bool, err error) {
 	have, err := describe(ctx, c, t.Table)
 	if err != nil {
 		return false, err
@@ -83,10 +83,10 @@ func prepare(ctx context.Context, c *duck.Conn, t *window.TableLoad, o *owner) (
 	if o != nil && !slices.Equal(o.key, t.Key) {
 		return false, &window.RefusedError{
 			What: fmt.Sprintf("the table %s has the key (%s), the view gives (%s)", t.Table, strings.Join(o.key, ", "), strings.Join(t.Key, ", ")),
-			Hint: "restore the view's key, or rebuild the table: tidemill resync",
+			Hint: "restore the view's key, or rebuild the table: " + ledger.Rebuild(qualified(t.Table), pipeline),
 		}
 	}
-	changes, err := alterations(t, have)
+	changes, err := alterations(t, have, pipeline)
 	if err != nil {
 		return false, err
 	}
@@ -131,7 +131,7 @@ func create(ctx context.Context, c *duck.Conn, t *window.TableLoad) error {
 }
 
 // alterations is the pure part of prepare: what to ALTER so that the load fits.
-func alterations(t *window.TableLoad, have []column) (changes []string, err error) {
+func alterations(t *window.TableLoad, have []column, pipeline string) (changes []string, err error) {
 	for _, c := range t.Columns {
 		want := duck.ColumnType(c.Type)
 		i := slices.IndexFunc(have, func(h column) bool { return strings.EqualFold(h.name, c.Name) })
@@ -146,8 +146,8 @@ func alterations(t *window.TableLoad, have []column) (changes []string, err erro
 		default:
 			return nil, &window.RefusedError{
 				What: fmt.Sprintf("the column %s of %s is %s, the view gives %s", c.Name, t.Table, have[i].typ, want),
-				Hint: fmt.Sprintf("cast it in the view, or: ALTER TABLE %s ALTER COLUMN %s TYPE %s, or rebuild the table: tidemill resync",
-					qualified(t.Table), duck.Ident(c.Name), want),
+				Hint: fmt.Sprintf("cast it in the view, or: ALTER TABLE %s ALTER COLUMN %s TYPE %s, or rebuild the table: %s",
+					qualified(t.Table), duck.Ident(c.Name), want, ledger.Rebuild(qualified(t.Table), pipeline)),
 			}
 		}
 	}

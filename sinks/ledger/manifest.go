@@ -40,7 +40,18 @@ func CheckManifest(p *window.Publication, l Limits) error {
 			return err
 		}
 	}
-	return nil
+	return checkQuarantine(p.Manifest.Quarantine)
+}
+
+// checkQuarantine compares what the manifest says of its quarantine with what the ledger's table takes.
+func checkQuarantine(q *window.TableLoad) error {
+	switch {
+	case q == nil:
+		return nil
+	case q.Table != window.QuarantineTable || q.Replace || !slices.Equal(q.Key, window.QuarantineKey) || !slices.Equal(q.Columns, window.QuarantineColumns):
+		return fault("the manifest's quarantine is of other columns than " + window.QuarantineTable.String())
+	}
+	return checkRows(q)
 }
 
 func checkTable(t *window.TableLoad, l Limits) error {
@@ -56,6 +67,10 @@ func checkTable(t *window.TableLoad, l Limits) error {
 	if err := checkColumns(t, l); err != nil {
 		return err
 	}
+	return checkRows(t)
+}
+
+func checkRows(t *window.TableLoad) error {
 	var rows int64
 	for _, part := range t.Parts {
 		rows += part.Rows

@@ -24,11 +24,11 @@ func (d Dialect) Create() []string {
 		"{key:fence}", key("pipeline"),
 		"{key:receipts}", key("pipeline, lineage, window_start, slice"),
 		"{key:tables}", key("table_schema, table_name")).Replace
-	return []string{fill(createFence), fill(createReceipts), fill(createTables), fill(createFreshness)}
+	return []string{fill(createFence), fill(createReceipts), fill(createTables), fill(createQuarantine), fill(createFreshness)}
 }
 
 // Relations are the names that Create makes, to ask whether it is needed.
-var Relations = []string{"fence", "receipts", "tables", "freshness"}
+var Relations = []string{"fence", "receipts", "tables", "quarantine", "freshness"}
 
 // window_start to published_at are NULL until the first publish; final is false then.
 const createFence = `CREATE TABLE IF NOT EXISTS {schema}.fence (
@@ -58,6 +58,8 @@ const createReceipts = `CREATE TABLE IF NOT EXISTS {schema}.receipts (
  late BIGINT NOT NULL,
  parked {json} NOT NULL,
  changed_values BIGINT NOT NULL,
+ quarantined BIGINT NOT NULL,
+ resolved BIGINT NOT NULL,
  durations_ms {json} NOT NULL,
  attempt TEXT NOT NULL,
  manifest TEXT NOT NULL,
@@ -70,10 +72,30 @@ const createTables = `CREATE TABLE IF NOT EXISTS {schema}.tables (
  table_name TEXT NOT NULL,
  pipeline TEXT NOT NULL,
  key_columns {json} NOT NULL,
- changed_window_end TIMESTAMP WITH TIME ZONE NOT NULL{key:tables})`
+ changed_window_end TIMESTAMP WITH TIME ZONE NOT NULL,
+ stands_since TIMESTAMP WITH TIME ZONE,
+ stands_because TEXT{key:tables})`
 
-// A pipeline's tables move together, so the fence tells the age of each. Behind is measured from the window's end.
+// The quarantine has no key: a row's own may be too long for one. A row is in quarantine while resolved_at is NULL, in one
+// entry at a time. An entry is never deleted.
+const createQuarantine = `CREATE TABLE IF NOT EXISTS {schema}.quarantine (
+ pipeline TEXT NOT NULL,
+ table_schema TEXT NOT NULL,
+ table_name TEXT NOT NULL,
+ row_key TEXT NOT NULL,
+ column_name TEXT NOT NULL,
+ fault TEXT NOT NULL,
+ row_image TEXT NOT NULL,
+ window_start TIMESTAMP WITH TIME ZONE NOT NULL,
+ window_end TIMESTAMP WITH TIME ZONE NOT NULL,
+ slice INTEGER NOT NULL,
+ quarantined_at TIMESTAMP WITH TIME ZONE NOT NULL,
+ resolved_window_end TIMESTAMP WITH TIME ZONE,
+ resolved_at TIMESTAMP WITH TIME ZONE)`
+
+// A pipeline's tables move together, so the fence tells the age of each but those that stand still: they are as of the end
+// of the last window that they moved with. Behind is measured from the window's end.
 const createFreshness = `CREATE OR REPLACE VIEW {schema}.freshness AS
- SELECT f.pipeline, t.table_schema, t.table_name, f.window_end, f.final, f.published_at, t.changed_window_end,
-  CAST(EXTRACT(EPOCH FROM (CURRENT_TIMESTAMP - f.window_end)) AS BIGINT) AS seconds_behind
+ SELECT f.pipeline, t.table_schema, t.table_name, COALESCE(t.stands_since, f.window_end) AS window_end, f.final, f.published_at, t.changed_window_end,
+  CAST(EXTRACT(EPOCH FROM (CURRENT_TIMESTAMP - COALESCE(t.stands_since, f.window_end))) AS BIGINT) AS seconds_behind, t.stands_because
  FROM {schema}.fence f JOIN {schema}.tables t ON t.pipeline = f.pipeline`

@@ -40,9 +40,8 @@ func (d Dialect) MoveFence(p *window.Publication, at time.Time) (string, []any, 
 
 // Outcome is what a sink adds to the receipt.
 type Outcome struct {
-	Load    time.Duration // parts to staging
-	Apply   time.Duration // staging to tables
-	Changed int64         // values that the warehouse cannot hold and that were changed by a documented rule
+	Load  time.Duration // parts to staging
+	Apply time.Duration // staging to tables
 }
 
 type tableReceipt struct {
@@ -80,12 +79,16 @@ func (d Dialect) InsertReceipt(p *window.Publication, o Outcome, at time.Time) (
 			return "", nil, err
 		}
 	}
+	var quarantined, resolved int64
+	if b := p.Manifest.Quarantine; b != nil {
+		quarantined, resolved = b.Upserts, b.Deletes
+	}
 	doc := func(n int) string { return fmt.Sprintf("CAST($%d AS %s)", n, d.JSON) }
 	q := `INSERT INTO tidemill.receipts (pipeline, window_start, window_end, slice, final, epoch, lineage, cut, tables, rows_in, late,
- parked, changed_values, durations_ms, attempt, manifest, manifest_key, trace_id, committed_at)
- VALUES ($1, $2, $3, $4, $5, $6, $7, ` + doc(8) + `, ` + doc(9) + `, $10, $11, ` + doc(12) + `, $13, ` + doc(14) + `, $15, $16, $17, $18, $19)`
+ parked, changed_values, durations_ms, attempt, manifest, manifest_key, trace_id, committed_at, quarantined, resolved)
+ VALUES ($1, $2, $3, $4, $5, $6, $7, ` + doc(8) + `, ` + doc(9) + `, $10, $11, ` + doc(12) + `, $13, ` + doc(14) + `, $15, $16, $17, $18, $19, $20, $21)`
 	return q, []any{p.Pipeline, p.Step.Start.UTC(), p.Step.End.UTC(), int64(p.Step.Slice), p.Step.Final, p.Epoch, p.Lineage, docs[0], docs[1],
-		s.RowsIn, s.Late, docs[2], o.Changed, docs[3], p.Manifest.Attempt, p.Hash, p.ManifestKey, s.TraceID, at.UTC()}, nil
+		s.RowsIn, s.Late, docs[2], s.Changed, docs[3], p.Manifest.Attempt, p.Hash, p.ManifestKey, s.TraceID, at.UTC(), quarantined, resolved}, nil
 }
 
 // SelectOwner reads which pipeline publishes a table. Arguments: schema, name.

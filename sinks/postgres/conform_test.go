@@ -83,9 +83,8 @@ func TestConformance(t *testing.T) {
 		exec(t, admin, fmt.Sprintf("GRANT CREATE, TEMPORARY ON DATABASE %s TO daemon", pgx.Identifier{mustDatabase(t, admin)}.Sanitize()))
 		address := as(t, admin, "daemon", "daemon")
 		return conform.SinkConfig{
-			Client:   func() conform.Warehouse { return open(t, address) },
-			Exec:     func(sql string) error { return run(t.Context(), address, sql) },
-			DropsNUL: true,
+			Client: func() conform.Warehouse { return open(t, address) },
+			Exec:   func(sql string) error { return run(t.Context(), address, sql) },
 		}
 	})
 }

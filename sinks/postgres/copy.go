@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -30,12 +29,11 @@ const chunkBytes = 1 << 20
 
 // encoder turns batches of a table's parts into COPY data. It counts what it sees (invariant 3).
 type encoder struct {
-	load    *window.TableLoad
-	key     []int
-	withOp  bool // the operation is a column of what is copied
-	counts  ledger.Counts
-	changed int64 // values with U+0000 left out (invariant 4)
-	buf     []byte
+	load   *window.TableLoad
+	key    []int
+	withOp bool // the operation is a column of what is copied
+	counts ledger.Counts
+	buf    []byte
 }
 
 func newEncoder(t *window.TableLoad, withOp bool) *encoder {
@@ -173,7 +171,10 @@ func (e *encoder) field(c ingest.Column, a arrow.Array) (fieldFunc, error) {
 		}
 	case ingest.Text, ingest.JSON:
 		v := a.(*array.String)
-		f = func(b []byte, i int) ([]byte, error) { return e.text(b, v.Value(i)), nil }
+		f = func(b []byte, i int) ([]byte, error) {
+			b = binary.BigEndian.AppendUint32(b, uint32(v.ValueLen(i)))
+			return append(b, v.Value(i)...), nil
+		}
 	case ingest.Bytes:
 		v := a.(*array.Binary)
 		f = func(b []byte, i int) ([]byte, error) {
@@ -206,25 +207,6 @@ func fixed4(b []byte, v uint32) []byte {
 
 func fixed8(b []byte, v uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 0, 0, 0, 8), v)
-}
-
-// text leaves out U+0000, which PostgreSQL refuses in every text type, and counts the value (invariant 4).
-func (e *encoder) text(b []byte, s string) []byte {
-	at := len(b)
-	b = append(b, 0, 0, 0, 0)
-	b = append(b, s...)
-	if bytes.IndexByte(b[at+4:], 0) >= 0 {
-		e.changed++
-		kept := b[:at+4]
-		for _, c := range b[at+4:] {
-			if c != 0 {
-				kept = append(kept, c)
-			}
-		}
-		b = kept
-	}
-	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
-	return b
 }
 
 // PostgreSQL counts from 2000-01-01.

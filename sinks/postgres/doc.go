@@ -11,8 +11,8 @@
 //     the second waits and then sees what the first did.
 //  2. Parts are fetched before the transaction begins: nothing slow happens while the lock is held.
 //  3. Every row that is loaded is counted by operation and compared with the manifest before it is applied.
-//  4. A value that PostgreSQL cannot hold stops the publish; the one exception is U+0000 in text, which is left out and
-//     counted in the receipt (changed_values).
+//  4. A value that PostgreSQL cannot hold stops the publish. The parts have none: who makes them screens the rows
+//     (window/state, invariant 8), and the quarantine comes in the same transaction.
 //  5. An error carries SQLSTATE, relation, column and constraint; never a value, a parameter or the server's DETAIL.
 //  6. A query of a user runs on a connection of its own, in a read-only transaction, under a timeout.
 package postgres

@@ -97,8 +97,11 @@ func faultLostConnection(t *testing.T, s *servers.Server) {
 			w := open(t, address)
 			pipe := conform.NewPipeline(t, "care")
 			pipe.Acquire(w, 1)
-			pipe.Publish(w, pipe.Next(notes(true, 5000, "before")))
-			pub := pipe.Next(notes(false, 5000, "after"))
+			bad := conform.Bad{Table: table, Key: "[7]", Column: "note", Fault: "invalid_json", Row: "{}"}
+			pipe.Publish(w, pipe.Quarantine([]conform.Bad{bad}, notes(true, 5000, "before")))
+			mended := bad
+			mended.Resolved, bad.Key = true, "[8]"
+			pub := pipe.Quarantine([]conform.Bad{mended, bad}, notes(false, 5000, "after"))
 			p.on(c.cut)
 			wantPlain(t, w.Publish(t.Context(), pub, pipe.Local))
 			pipe.Follow(w) // on a new connection
@@ -107,8 +110,9 @@ func faultLostConnection(t *testing.T, s *servers.Server) {
 			}
 			pipe.Publish(w, pub) // done already, or done now
 			wantNote(t, w, 5000, "after")
-			if got := conform.Ask(t, w, "SELECT count(*) FROM tidemill.receipts")[0]; got != "2" {
-				t.Errorf("%s receipts, want 2", got)
+			got := conform.Ask(t, w, "SELECT (SELECT count(*) FROM tidemill.receipts), count(*), min(row_key) FILTER (WHERE resolved_at IS NULL), count(resolved_at) FROM tidemill.quarantine")
+			if want := []string{"2", "2", `"[8]"`, "1"}; fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("receipts, entries, what is in quarantine, what is out of it: %s, want %s", got, want)
 			}
 		})
 	}

@@ -23,8 +23,7 @@ type tableLoad struct {
 	files []string
 	stage string // quoted name of its staging table
 	prepared
-	loaded  bool // the rows are in the table: there is no staging
-	changed int64
+	loaded bool // the rows are in the table: there is no staging
 }
 
 func (l *tableLoad) target() string { return ident(l.Table.Schema, l.Table.Name) }
@@ -71,7 +70,6 @@ func (l *tableLoad) copyTo(ctx context.Context, tx pgx.Tx, to string, withOp boo
 	if err := copyFrom(ctx, tx.Conn().PgConn(), sql, e, l.files); err != nil {
 		return fmt.Errorf("loading %s: %w", l.Table, classify(err))
 	}
-	l.changed = e.changed
 	return ledger.CheckCounts(l.TableLoad, e.counts)
 }
 

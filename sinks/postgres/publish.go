@@ -29,7 +29,7 @@ func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(co
 	if err := ledger.CheckManifest(p, limits); err != nil {
 		return err
 	}
-	loads, err := fetch(ctx, p, local) // invariant 2
+	loads, bad, err := fetch(ctx, p, local) // invariant 2
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(co
 		if err != nil || committed {
 			return err
 		}
-		if err := write(ctx, tx, p, loads); err != nil {
+		if err := write(ctx, tx, p, loads, bad); err != nil {
 			return err
 		}
 		failpoint.Hit(failpoint.BeforeCommit)
@@ -58,11 +58,11 @@ func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(co
 	return err
 }
 
-// fetch gets the parts and puts the tables into the one order in which every publisher takes their locks.
-func fetch(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) ([]*tableLoad, error) {
-	loads := make([]*tableLoad, len(p.Manifest.Tables))
-	for i := range p.Manifest.Tables {
-		l := &tableLoad{TableLoad: &p.Manifest.Tables[i], stage: fmt.Sprintf("pg_temp.tidemill_stage_%d", i)}
+// fetch gets the parts and puts the tables into the one order in which every publisher takes their locks. bad is the
+// quarantine, nil when the publish has none.
+func fetch(ctx context.Context, p *window.Publication, local func(context.Context, window.Part) (string, error)) (loads []*tableLoad, bad *tableLoad, err error) {
+	get := func(t *window.TableLoad, stage string) (*tableLoad, error) {
+		l := &tableLoad{TableLoad: t, stage: "pg_temp.tidemill_" + stage}
 		for _, part := range l.Parts {
 			file, err := local(ctx, part)
 			if err != nil {
@@ -70,14 +70,25 @@ func fetch(ctx context.Context, p *window.Publication, local func(context.Contex
 			}
 			l.files = append(l.files, file)
 		}
-		loads[i] = l
+		return l, nil
+	}
+	loads = make([]*tableLoad, len(p.Manifest.Tables))
+	for i := range p.Manifest.Tables {
+		if loads[i], err = get(&p.Manifest.Tables[i], fmt.Sprintf("stage_%d", i)); err != nil {
+			return nil, nil, err
+		}
+	}
+	if p.Manifest.Quarantine != nil {
+		if bad, err = get(p.Manifest.Quarantine, "quarantine"); err != nil {
+			return nil, nil, err
+		}
 	}
 	slices.SortFunc(loads, func(a, b *tableLoad) int { return strings.Compare(a.Table.String(), b.Table.String()) })
-	return loads, nil
+	return loads, bad, nil
 }
 
 // write does everything between the fence's check and the commit.
-func write(ctx context.Context, tx pgx.Tx, p *window.Publication, loads []*tableLoad) error {
+func write(ctx context.Context, tx pgx.Tx, p *window.Publication, loads []*tableLoad, bad *tableLoad) error {
 	var o ledger.Outcome
 	for i, l := range loads {
 		if err := own(ctx, tx, p, l); err != nil {
@@ -98,9 +109,13 @@ func write(ctx context.Context, tx pgx.Tx, p *window.Publication, loads []*table
 		}
 		o.Load += loaded.Sub(start)
 		o.Apply += time.Since(loaded)
-		o.Changed += l.changed
 	}
-	return move(ctx, tx, p, o)
+	if bad != nil {
+		if err := bad.stageQuarantine(ctx, tx); err != nil {
+			return err
+		}
+	}
+	return move(ctx, tx, p, bad, o)
 }
 
 // own checks that the table is the pipeline's, makes it fit, and records it.
@@ -116,7 +131,7 @@ func own(ctx context.Context, tx pgx.Tx, p *window.Publication, l *tableLoad) er
 	if err != nil {
 		return err
 	}
-	if l.prepared, err = prepare(ctx, tx, l.TableLoad, ours); err != nil {
+	if l.prepared, err = prepare(ctx, tx, l.TableLoad, ours, p.Pipeline); err != nil {
 		return fmt.Errorf("preparing %s: %w", l.Table, classify(err))
 	}
 	insert, args, err := dialect.InsertTable(p, l.TableLoad)
@@ -129,11 +144,20 @@ func own(ctx context.Context, tx pgx.Tx, p *window.Publication, l *tableLoad) er
 	return err
 }
 
-// move writes fence and receipt.
-func move(ctx context.Context, tx pgx.Tx, p *window.Publication, o ledger.Outcome) error {
+// move writes quarantine, standing tables, fence and receipt.
+func move(ctx context.Context, tx pgx.Tx, p *window.Publication, bad *tableLoad, o ledger.Outcome) error {
 	var at time.Time // the warehouse's clock: freshness is measured by it
 	if err := tx.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&at); err != nil {
 		return err
+	}
+	var staged string
+	if bad != nil {
+		staged = bad.stage
+	}
+	for _, q := range append(ledger.MoveQuarantine(p, staged, at), ledger.MoveStanding(p)...) {
+		if _, err := tx.Exec(ctx, q.SQL, q.Args...); err != nil {
+			return fmt.Errorf("writing the ledger: %w", classify(err))
+		}
 	}
 	update, args, err := dialect.MoveFence(p, at)
 	if err != nil {

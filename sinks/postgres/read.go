@@ -54,14 +54,14 @@ func selectList(t window.WarehouseTable, have *table, columns []ingest.Column) (
 		want := columnType(c.Type)
 		h, there := have.column(c.Name)
 		if !there {
-			return "", &window.RefusedError{What: fmt.Sprintf("the table %s has no column %s", t, c.Name), Hint: "publish it first"}
+			return "", &window.NoColumnError{Table: t, Column: c.Name}
 		}
 		_, hs, hnum := numeric(h.typ)
 		_, ws, wnum := numeric(want)
 		fit := compare(h.typ, want)
 		rounds := h.typ == "double precision" || h.typ == "numeric" || hnum && (!wnum || hs > ws) // on the way to a narrower type
 		if fit == mismatch || fit == holds && rounds {
-			return "", &window.RefusedError{What: fmt.Sprintf("the column %s of %s is %s, want %s", c.Name, t, h.typ, want), Hint: "ALTER its type, or rebuild the table: tidemill resync"}
+			return "", &window.RefusedError{What: fmt.Sprintf("the column %s of %s is %s, want %s", c.Name, t, h.typ, want), Hint: "ALTER it to that type"}
 		}
 		out[i] = ident(c.Name)
 		if fit != same {

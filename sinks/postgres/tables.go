@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tidemill/tidemill/sinks/ledger"
 	"github.com/tidemill/tidemill/window"
 )
 
@@ -91,7 +92,7 @@ type prepared struct {
 
 // prepare makes the table fit the load: creates it, adds columns, widens types; empties it for a replacing load. ours
 // says that this pipeline has published it before.
-func prepare(ctx context.Context, tx pgx.Tx, t *window.TableLoad, ours bool) (prepared, error) {
+func prepare(ctx context.Context, tx pgx.Tx, t *window.TableLoad, ours bool, pipeline string) (prepared, error) {
 	have, err := describe(ctx, tx, t.Table)
 	if err != nil {
 		return prepared{}, err
@@ -110,7 +111,7 @@ func prepare(ctx context.Context, tx pgx.Tx, t *window.TableLoad, ours bool) (pr
 			return prepared{}, err
 		}
 	}
-	changes, exact, err := alterations(t, have)
+	changes, exact, err := alterations(t, have, pipeline)
 	if err != nil {
 		return prepared{}, err
 	}
@@ -173,13 +174,13 @@ func createSchema(ctx context.Context, tx pgx.Tx, name string) error {
 
 // alterations is the pure part of prepare: what to ALTER so that the load fits, and whether the wanted columns then have
 // exactly the wanted types. A table that is emptied first may change in any way.
-func alterations(t *window.TableLoad, have *table) (changes []string, exact bool, err error) {
+func alterations(t *window.TableLoad, have *table, pipeline string) (changes []string, exact bool, err error) {
 	rekey := !slices.Equal(have.key, t.Key)
 	if rekey && have.key != nil {
 		if !t.Replace {
 			return nil, false, &window.RefusedError{
 				What: fmt.Sprintf("the table %s has the primary key (%s), the view gives (%s)", t.Table, strings.Join(have.key, ", "), strings.Join(t.Key, ", ")),
-				Hint: "restore the view's key, or rebuild the table: tidemill resync",
+				Hint: "restore the view's key, or rebuild the table: " + ledger.Rebuild(ident(t.Table.Schema, t.Table.Name), pipeline),
 			}
 		}
 		changes = append(changes, "DROP CONSTRAINT "+ident(have.keyName))
@@ -192,7 +193,7 @@ func alterations(t *window.TableLoad, have *table) (changes []string, exact bool
 			changes = append(changes, "ADD COLUMN "+ident(c.Name)+" "+want)
 			continue
 		}
-		change, asWanted, err := alterType(t, h, want)
+		change, asWanted, err := alterType(t, h, want, pipeline)
 		if err != nil {
 			return nil, false, err
 		}
@@ -212,7 +213,7 @@ func alterations(t *window.TableLoad, have *table) (changes []string, exact bool
 	return changes, exact, nil
 }
 
-func alterType(t *window.TableLoad, h column, want string) (change string, asWanted bool, err error) {
+func alterType(t *window.TableLoad, h column, want, pipeline string) (change string, asWanted bool, err error) {
 	switch compare(h.typ, want) {
 	case same:
 		return "", true, nil
@@ -226,7 +227,7 @@ func alterType(t *window.TableLoad, h column, want string) (change string, asWan
 	}
 	return "", false, &window.RefusedError{
 		What: fmt.Sprintf("the column %s of %s is %s, the view gives %s", h.name, t.Table, h.typ, want),
-		Hint: fmt.Sprintf("cast it in the view, or: ALTER TABLE %s ALTER COLUMN %s TYPE %s USING ..., or rebuild the table: tidemill resync",
-			ident(t.Table.Schema, t.Table.Name), ident(h.name), want),
+		Hint: fmt.Sprintf("cast it in the view, or: ALTER TABLE %s ALTER COLUMN %s TYPE %s USING ..., or rebuild the table: %s",
+			ident(t.Table.Schema, t.Table.Name), ident(h.name), want, ledger.Rebuild(ident(t.Table.Schema, t.Table.Name), pipeline)),
 	}
 }

@@ -44,7 +44,7 @@ func (s *step) replica(ctx context.Context, o Output, name string) (Delta, error
 		return d, err
 	}
 	d.Columns = all.Columns
-	return d, s.write(ctx, &d, name, func(each func(arrow.RecordBatch) error) error {
+	return d, s.write(ctx, &d, o, name, func(each func(arrow.RecordBatch) error) error {
 		if st.memory != nil {
 			return st.memory.read(ctx, all, o.Replace, each)
 		}
@@ -64,21 +64,18 @@ func (s *step) replica(ctx context.Context, o Output, name string) (Delta, error
 	})
 }
 
-// write runs the rows that read gives, sorted by key (invariant 5), into part files. The last column is the operation.
-func (s *step) write(ctx context.Context, d *Delta, name string, read func(func(arrow.RecordBatch) error) error) (err error) {
+// write runs the rows that read gives, sorted by key (invariant 5) and screened (invariant 8), into part files. The last
+// column is the operation.
+func (s *step) write(ctx context.Context, d *Delta, o Output, name string, read func(func(arrow.RecordBatch) error) error) (err error) {
 	defer s.clock(&s.stats.Parquet)()
 	w := parquet.NewWriter(s.dir, name, parquet.Schema{Columns: d.Columns, Op: true})
 	defer func() { err = errors.Join(err, w.Abort()) }()
-	err = read(func(b arrow.RecordBatch) error {
-		upserts := countUpserts(b.Column(len(d.Columns)))
-		d.Upserts += upserts
-		d.Deletes += b.NumRows() - upserts
-		return w.Write(ctx, b)
-	})
-	if err != nil {
+	q := s.screen(d, o, w.Write)
+	if err = read(func(b arrow.RecordBatch) error { return q.pass(ctx, b) }); err != nil {
 		return fmt.Errorf("writing parts: %w", err)
 	}
 	d.Parts, err = w.Close(ctx)
+	d.Changed = w.Changed()
 	return err
 }
 

@@ -43,7 +43,7 @@ func (s *step) beforeApply(ctx context.Context, p Plan) ([]joined, error) {
 			continue
 		}
 		if out[i], err = s.join(ctx, o); err != nil {
-			return nil, fmt.Errorf("joining view %s: %w", o.Name, err)
+			return nil, fmt.Errorf("joining view %s: %w", o.Name, inView(o.Name, err))
 		}
 	}
 	return out, nil
@@ -233,7 +233,7 @@ func (s *step) viewDelta(ctx context.Context, o Output, j joined, name string) (
 	if j.replace {
 		query = fmt.Sprintf("SELECT *, %d::INTEGER AS %s FROM (%s)", ingest.Upsert, ingest.OpColumn, j.after)
 	}
-	return d, s.write(ctx, &d, name, func(each func(arrow.RecordBatch) error) error { return s.sorted(ctx, query, &d, rows, each) })
+	return d, s.write(ctx, &d, o, name, func(each func(arrow.RecordBatch) error) error { return s.sorted(ctx, query, &d, rows, each) })
 }
 
 // difference selects upserts and deletes that turn one result of a view into another (invariant 4). Keys are never NULL.

@@ -19,6 +19,8 @@ import (
 // Plan is what a pipeline publishes.
 type Plan struct {
 	Outputs []Output
+	// MaxBad is how many bad rows are kept, in all deltas together. More are only counted.
+	MaxBad int64
 }
 
 // Output is one table of the pipeline: a replica of an input, or a joined view.
@@ -30,6 +32,8 @@ type Output struct {
 	Hold    bool           // view: its inputs are kept up to date, nothing is published; they may be missing
 	Past    bool           // with Hold: not behind, what the step does to the view was published by an earlier run
 	Replace bool           // publish everything: the first publish of a table. A view whose SQL has changed is replaced by itself
+	// Quarantined are the keys of the table's rows that are in quarantine, in the words of BadRow.Key.
+	Quarantined map[string]bool
 }
 
 // Delta takes one output from the previous step to this one.
@@ -41,6 +45,11 @@ type Delta struct {
 	Upserts int64
 	Deletes int64
 	Replace bool
+
+	Bad      []BadRow          // rows that are not in the parts, in key order
+	Faults   map[FaultAt]int64 // how many there are, also of those that are not kept
+	Resolved []string          // of Output.Quarantined: keys whose row is in order now, or gone
+	Changed  int64             // texts that had U+0000 in them, which the parts do not have
 }
 
 // Stats says what a step was made of and where its time went.
@@ -73,6 +82,25 @@ func (e *KeyError) Error() string {
 	return fmt.Sprintf("E_KEY: view %s: key %v %s; choose a key that identifies every output row", e.View, e.Key, e.What)
 }
 
+// ExpressionError halts a step: the SQL of a view cannot compute with a value of its inputs. It never holds the value.
+type ExpressionError struct {
+	View string
+	Kind string // DuckDB's word for what went wrong
+}
+
+func (e *ExpressionError) Error() string {
+	return fmt.Sprintf("view %s cannot be computed: %s", e.View, e.Kind)
+}
+
+// inView names the view whose SQL met a value that it cannot compute with.
+func inView(view string, err error) error {
+	var value *duck.Error
+	if errors.As(err, &value) {
+		return &ExpressionError{view, value.Kind}
+	}
+	return err
+}
+
 // step is one Prepare in flight.
 type step struct {
 	*File
@@ -81,6 +109,7 @@ type step struct {
 	staged map[string]*staged
 	after  map[string]*ingest.Schema // schemas of the tables after the step
 	stats  Stats
+	room   int64 // how many more bad rows are kept
 }
 
 // Prepare applies one step: it stages and collapses the changes, derives the delta of every output, writes the parts into
@@ -88,7 +117,7 @@ type step struct {
 // manifest) and returns the meta that is stored with the new state, all in one local transaction (invariant 1). After an
 // error the caller removes dir.
 func (f *File) Prepare(ctx context.Context, p Plan, changes []Changes, dir string, save func([]Delta) ([]byte, error)) ([]Delta, Stats, error) {
-	s := &step{File: f, dir: dir, staged: map[string]*staged{}, after: map[string]*ingest.Schema{}, stats: Stats{Views: map[string]ViewStats{}}}
+	s := &step{File: f, dir: dir, staged: map[string]*staged{}, after: map[string]*ingest.Schema{}, stats: Stats{Views: map[string]ViewStats{}}, room: p.MaxBad}
 	if err := s.check(p, changes); err != nil {
 		return nil, Stats{}, err
 	}
@@ -175,6 +204,7 @@ func (s *step) run(ctx context.Context, p Plan, changes []Changes) ([]Delta, err
 			deltas[i], err = s.replica(ctx, o, w)
 		} else {
 			deltas[i], err = s.viewDelta(ctx, o, joined[i], w)
+			err = inView(o.Name, err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("output %s: %w", o.Name, err)
