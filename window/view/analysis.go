@@ -20,6 +20,11 @@ type analysis struct {
 	key    []string
 	tables []Table
 
+	open    bool     // the columns of the tables are not known: only what is wrong whatever they are is refused
+	sources []string // of an open analysis: the sources there are; nil when they are not known
+	starred bool     // of an open analysis: SELECT holds columns that are not known
+
+	statement  node // the one statement, in which the analysis writes what it finds
 	relations  []*relation
 	outputs    []output
 	aliases    map[string]node // names given in SELECT, lower case
@@ -44,12 +49,18 @@ func (a *analysis) refuse(at node, what, instead string) {
 
 // line is the line of a node, 0 when the parser has not kept its place.
 func (a *analysis) line(n node) int {
-	num, _ := n["query_location"].(json.Number)
-	at, err := strconv.Atoi(num.String())
-	if err != nil || at > len(a.sql) {
+	at, ok := a.offset(n)
+	if !ok {
 		return 0
 	}
 	return 1 + strings.Count(a.sql[:at], "\n")
+}
+
+// offset is the place of a node in the text; ok when the parser has kept it.
+func (a *analysis) offset(n node) (at int, ok bool) {
+	num, _ := n["query_location"].(json.Number)
+	at, err := strconv.Atoi(num.String())
+	return at, err == nil && at <= len(a.sql)
 }
 
 // statements checks that the text is one plain SELECT and analyses it in place.
@@ -63,6 +74,7 @@ func (a *analysis) statements(stmts []node) {
 	case "SELECT_NODE":
 	case "SET_OPERATION_NODE":
 		a.refuse(n, "UNION, EXCEPT or INTERSECT", "make one view per SELECT, and unite them in the warehouse")
+		a.calls(n)
 		return
 	default:
 		a.refuse(n, strings.ToLower(strings.ReplaceAll(str(n, "type"), "_", " ")), "write one SELECT")
@@ -70,11 +82,14 @@ func (a *analysis) statements(stmts []node) {
 	}
 	if len(list(child(n, "cte_map"), "map")) > 0 {
 		a.refuse(nil, "WITH", insteadOfNesting)
+		a.calls(n)
 		return
 	}
 	a.modifiers(n)
+	before := len(a.problems)
 	a.from(child(n, "from_table"))
-	if len(a.relations) == 0 || len(a.problems) > 0 {
+	if len(a.relations) == 0 || len(a.problems) > before {
+		a.calls(n)
 		return // names cannot be resolved without their tables
 	}
 	a.selectNode(n)
@@ -90,14 +105,29 @@ func (a *analysis) modifiers(n node) {
 		case kind == "DISTINCT_MODIFIER":
 			a.refuse(nil, "DISTINCT ON", "write QUALIFY row_number() OVER (PARTITION BY the anchor's key ORDER BY ...) = 1")
 		case kind == "ORDER_MODIFIER":
-			a.refuse(nil, "ORDER BY", "a table has no order; sort where it is read")
+			a.refuse(firstOrder(m), "ORDER BY", "a table has no order; sort where it is read")
 		default:
-			a.refuse(nil, "LIMIT or OFFSET", "which rows remain depends on all others; filter with WHERE, or per anchor with QUALIFY")
+			a.refuse(limitOf(m), "LIMIT or OFFSET", "which rows remain depends on all others; filter with WHERE, or per anchor with QUALIFY")
 		}
 	}
 	if child(n, "sample") != nil {
 		a.refuse(nil, "USING SAMPLE", "filter with WHERE on a column")
 	}
+}
+
+// limitOf and firstOrder find a modifier's place in the text by its first expression.
+func limitOf(m node) node {
+	if l := child(m, "limit"); l != nil {
+		return l
+	}
+	return child(m, "offset")
+}
+
+func firstOrder(m node) node {
+	for _, o := range list(m, "orders") {
+		return child(o.(node), "expression")
+	}
+	return nil
 }
 
 // selectNode resolves every expression and checks grouping.
@@ -151,6 +181,10 @@ func (a *analysis) expandStars(n node) {
 			continue
 		}
 		rel, excluded := str(item, "relation_name"), names(item, "exclude_list")
+		if a.open && (rel == "" || slices.Contains(a.aliasNames(), rel)) {
+			a.starred = true
+			continue
+		}
 		known := false
 		for _, r := range a.relations {
 			if rel != "" && !strings.EqualFold(rel, r.alias) {
@@ -196,6 +230,9 @@ func (a *analysis) grouping(n node) {
 		g := groups[i].(node)
 		if str(g, "class") == "CONSTANT" {
 			pos, err := strconv.Atoi(fmt.Sprint(child(g, "value")["value"]))
+			if a.starred && err == nil {
+				continue // which column that is nobody knows
+			}
 			if err != nil || pos < 1 || pos > len(a.outputs) {
 				a.refuse(g, "GROUP BY a constant", "group by columns")
 				continue
@@ -224,6 +261,10 @@ func (a *analysis) anchored(n node) {
 	if len(a.aggregated) > 0 {
 		at = a.aggregated[0]
 	}
+	if anchor := a.relations[0]; a.open && !a.starred && !a.mayHold(groups, anchor) {
+		a.refuse(at, "aggregates over more than one row of the anchor "+anchor.alias,
+			"add the primary key of "+anchor.alias+" to GROUP BY; totals over many rows belong in a job")
+	}
 	for _, k := range a.relations[0].table.Schema.Key {
 		if !slices.ContainsFunc(groups, func(g any) bool { return isRef(g.(node), a.relations[0].alias, k) }) {
 			a.refuse(at, fmt.Sprintf("aggregates over more than one row of the anchor %s", a.relations[0].alias),
@@ -250,6 +291,9 @@ func (a *analysis) outputNames() {
 // outputKey checks the view's key: its columns exist, can't be NULL for want of a partner, and hold the anchor's primary
 // key, so that no two anchors share an output row (invariant 1).
 func (a *analysis) outputKey() {
+	if len(a.key) == 0 && a.open {
+		return // an entry without a key is refused before its SQL is read
+	}
 	if len(a.key) == 0 {
 		a.refuse(nil, "the view has no key", "set key: [...] to the columns that identify an output row")
 		return
@@ -262,6 +306,9 @@ func (a *analysis) outputKey() {
 	missing := slices.Clone(anchor.table.Schema.Key)
 	for i, k := range a.key {
 		at := slices.Index(all, k)
+		if at < 0 && a.starred {
+			continue
+		}
 		if at < 0 {
 			a.refuse(nil, "key column "+k+" is not in SELECT"+nearest(k, all), "")
 			continue

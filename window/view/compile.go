@@ -50,24 +50,12 @@ func Compile(ctx context.Context, spec Spec, tables []Table) (v *View, err error
 
 // compile returns no view when the analysis has found problems.
 func compile(ctx context.Context, c *duck.Conn, a *analysis, spec Spec) (*View, error) {
-	stmts, err := parse(ctx, c, spec.SQL)
-	var syntax *syntaxError
-	if errors.As(err, &syntax) {
-		a.problems = append(a.problems, a.syntaxProblem(syntax))
-		return nil, nil
-	}
-	if err != nil {
+	if err := a.text(ctx, c); err != nil || len(a.problems) > 0 {
 		return nil, err
 	}
-	if strings.Contains(spec.SQL, "tm_relation_") {
-		a.refuse(nil, "a name that begins with tm_relation_", "the prefix is reserved; use another name")
-	}
-	a.statements(stmts)
-	if len(a.problems) > 0 {
-		return nil, nil
-	}
+	var err error
 	v := &View{Name: spec.Name, Key: slices.Clone(spec.Key)}
-	if v.selectSQL, err = render(ctx, c, stmts[0]); err != nil {
+	if v.selectSQL, err = render(ctx, c, a.statement); err != nil {
 		return nil, err
 	}
 	for _, r := range a.relations {
@@ -78,6 +66,27 @@ func compile(ctx context.Context, c *duck.Conn, a *analysis, spec Spec) (*View, 
 		v.Relations = append(v.Relations, rel)
 	}
 	return v, a.types(ctx, c, v)
+}
+
+// text parses the view's text and analyses it.
+func (a *analysis) text(ctx context.Context, c *duck.Conn) error {
+	stmts, err := parse(ctx, c, a.sql)
+	var syntax *syntaxError
+	if errors.As(err, &syntax) {
+		a.problems = append(a.problems, a.syntaxProblem(syntax))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if strings.Contains(a.sql, "tm_relation_") {
+		a.refuse(nil, "a name that begins with tm_relation_", "the prefix is reserved; use another name")
+	}
+	a.statements(stmts)
+	if len(stmts) == 1 {
+		a.statement = stmts[0]
+	}
+	return nil
 }
 
 func (a *analysis) syntaxProblem(e *syntaxError) Problem {

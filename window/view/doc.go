@@ -11,5 +11,6 @@
 //  3. Affected anchors are those whose joined rows hold an old or a new image of a changed row. Looking at one relation at a
 //     time, with the relations before it in their old state, finds them all: take the first relation, in FROM order, in
 //     which the joined rows of an anchor differ; up to there they are the same in both states.
-//  4. What is refused is refused when the plan is made, with the construct, its line and what to write instead.
+//  4. What is refused is refused when the plan is made, with the construct, its line and what to write instead; all of it at
+//     once. What is wrong whatever columns the tables have is refused before that, by Check, without any table.
 package view

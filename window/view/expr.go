@@ -104,14 +104,15 @@ func (a *analysis) column(n node, p place) node {
 			"use an alias of FROM"+a.notYet(parts[len(parts)-2], p))
 		return n
 	}
+	if a.open {
+		return a.openColumn(n, p, rel, parts)
+	}
 	var found []node
 	for _, r := range rel {
 		if i := slices.IndexFunc(r.table.Schema.Columns, func(c columnOf) bool { return strings.EqualFold(c.Name, column) }); i >= 0 {
 			name := r.table.Schema.Columns[i].Name
 			r.used[name] = true
-			ref := columnRef(r.alias, name)
-			ref["query_location"] = n["query_location"]
-			found = append(found, ref)
+			found = append(found, a.place(n, columnRef(r.alias, name)))
 		}
 	}
 	given, isAlias := a.aliases[strings.ToLower(column)]
@@ -238,6 +239,9 @@ func (a *analysis) window(n node, p place) node {
 	a.orders(list(n, "orders"), in)
 	a.orders(list(n, "arg_orders"), in)
 	a.fields(n, in, "start_expr", "end_expr", "offset_expr", "default_expr", "filter_expr")
+	if anchor := a.relations[0]; a.open && !a.mayHold(list(n, "partitions"), anchor) {
+		a.refuse(n, fmt.Sprintf("%s() OVER reaches beyond one row of %s", name, anchor.alias), "add the primary key of "+anchor.alias+" to its PARTITION BY")
+	}
 	for _, k := range a.relations[0].table.Schema.Key {
 		if !slices.ContainsFunc(list(n, "partitions"), func(e any) bool { return isRef(e.(node), a.relations[0].alias, k) }) {
 			a.refuse(n, fmt.Sprintf("%s() OVER reaches beyond one row of %s", name, a.relations[0].alias),

@@ -112,7 +112,7 @@ func (a *analysis) baseTable(n, join node) {
 		a.refuse(n, fmt.Sprintf("two tables in FROM are called %s", r.alias), "give each its own alias")
 		return
 	}
-	if len(t.Schema.Key) == 0 {
+	if len(t.Schema.Key) == 0 && !a.open {
 		a.refuse(n, fmt.Sprintf("%s has no primary key", t.Input), "rows without a key cannot be followed; add a primary key in the source")
 		return
 	}
@@ -139,6 +139,12 @@ func (a *analysis) resolveTable(n node) (Table, bool) {
 	if source == "" {
 		a.refuse(n, fmt.Sprintf("table %s names no source", table), "write source.table"+a.withSource(table))
 		return Table{}, false
+	}
+	if a.open {
+		if a.sources != nil && !slices.Contains(a.sources, source) {
+			a.refuse(n, fmt.Sprintf("table %s: there is no source %q%s", written, source, nearest(source, a.sources)), "")
+		}
+		return openTable(source, schema, table, written), true
 	}
 	var found []Table
 	for _, t := range a.tables {
@@ -194,6 +200,9 @@ func (a *analysis) conditions() {
 			if str(c, "type") == "COMPARE_EQUAL" {
 				a.equality(i, c, byParent)
 			}
+		}
+		if a.open && contains(r.on, func(n node) bool { return len(names(n, "column_names")) == 1 }) {
+			continue // whose column that is nobody knows
 		}
 		if len(byParent) == 0 {
 			a.refuse(r.on, fmt.Sprintf("the condition of JOIN %s equates none of its columns with a table before it", r.alias),

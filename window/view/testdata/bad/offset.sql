@@ -1,3 +1,3 @@
 -- key: id
 SELECT a.id FROM consult.appointments a OFFSET 10
--- want: LIMIT or OFFSET; which rows remain depends on all others; filter with WHERE, or per anchor with QUALIFY
+-- want: line 2: LIMIT or OFFSET; which rows remain depends on all others; filter with WHERE, or per anchor with QUALIFY
