@@ -60,7 +60,7 @@ func goodLog(t *testing.T) (map[string][][]simRecord, *history) {
 	rng := rand.New(rand.NewPCG(3, 1))
 	h, log := newHistory(rng), newSimLog()
 	var none sync.WaitGroup
-	if err, _ := runOwner(1, h, log.owner(rng, -1, false), &none, false, false); err != nil {
+	if err, _ := runOwner(1, h, log, log.owner(rng, -1, false), &none, false, false); err != nil {
 		t.Fatal(err)
 	}
 	return log.topics, h

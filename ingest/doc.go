@@ -10,4 +10,8 @@
 //  5. A checkpoint is written only after every record it covers has been acknowledged, and only at a group's end.
 //  6. An owner that sees a higher epoch stops; what it may still append is void for readers (its epoch is lower).
 //  7. Silence seals nothing: only a group past the window's end, a proof of idleness, or the slice limit does.
+//  8. A table that is loaded anew begins a generation: at a seal, in a registry version of its own, and only when a
+//     checkpoint says so that every later owner goes by. Loads are counted in a generation.
+//  9. A log is known by the ids of its cluster and topics, which the checkpoint names: in another one of the same name
+//     nothing is written.
 package ingest

@@ -19,8 +19,12 @@ type env struct {
 	superseded func(ctx context.Context, unit string, epoch int64) error
 	ensure     func(ctx context.Context, topics ...kafka.Topic) error
 	bounds     func(ctx context.Context, topics ...string) (map[string][]kafka.Bounds, error)
+	identify   func(ctx context.Context, topics ...string) (kafka.Identity, error)
 	// read calls fn for the records of the ranges, in order within each.
 	read func(ctx context.Context, ranges []kafka.Range, fn func(i int, offset int64, value []byte) error) error
+	// requested blocks until the topic of requests holds one about the source at from or behind, and returns the offset
+	// after it.
+	requested func(ctx context.Context, source string, from int64) (int64, error)
 	// keyed reads a whole small topic.
 	keyed func(ctx context.Context, topic string) ([]keyed, error)
 	// append appends a record and calls done, from any goroutine, with its offset once it is durable. Records of one
@@ -104,9 +108,15 @@ func kafkaEnv(cfg kafka.Config, maxBuffered int) (env, error) {
 		superseded: func(ctx context.Context, unit string, epoch int64) error {
 			return kafka.WatchClaim(ctx, cfg, unit, epoch)
 		},
+		requested: func(ctx context.Context, source string, from int64) (int64, error) {
+			return awaitRequest(ctx, cfg, source, from)
+		},
 		ensure: func(ctx context.Context, topics ...kafka.Topic) error { return kafka.EnsureTopics(ctx, cl, topics...) },
 		bounds: func(ctx context.Context, topics ...string) (map[string][]kafka.Bounds, error) {
 			return kafka.Offsets(ctx, cl, topics...)
+		},
+		identify: func(ctx context.Context, topics ...string) (kafka.Identity, error) {
+			return kafka.Identify(ctx, cl, topics...)
 		},
 		read: func(ctx context.Context, ranges []kafka.Range, fn func(i int, offset int64, value []byte) error) error {
 			return kafka.Read(ctx, cfg, ranges, func(i int, r *kgo.Record) error { return fn(i, r.Offset, r.Value) })

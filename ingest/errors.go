@@ -14,6 +14,8 @@ var (
 	ErrIntegrity = errors.New("E_INTEGRITY")
 	// ErrSuperseded says that another owner has taken the source over (invariant 6).
 	ErrSuperseded = kafka.ErrSuperseded
+	// ErrAnew says that the owner has carried out a request to load tables anew, or is about to: run the source again, at once.
+	ErrAnew = errors.New("tables are to be loaded anew")
 )
 
 func integrity(format string, args ...any) error {
@@ -21,7 +23,7 @@ func integrity(format string, args ...any) error {
 }
 
 // otherHistory is the integrity error of a replay that does not find what the log holds.
-func otherHistory(format string, args ...any) error {
-	return fmt.Errorf("%w: the server's history differs from what was read before: %s; if the server was restored or replaced, resync the source (tidemill resync), else point it at the server it was read from",
-		ErrIntegrity, fmt.Sprintf(format, args...))
+func (w *Writer) otherHistory(format string, args ...any) error {
+	return fmt.Errorf("%w: the server's history differs from what was read before: %s; point the source at the server it was read from, or, when that one was restored or replaced, run: %s",
+		ErrIntegrity, fmt.Sprintf(format, args...), ResyncCommand(w.cfg.Source))
 }

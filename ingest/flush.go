@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -118,7 +119,7 @@ func (w *Writer) seal(ctx context.Context, x sealing) error {
 			p.rows = 0
 		}
 	}
-	w.open = x.next()
+	w.open, w.first = x.next(), false
 	w.sliceBytes, w.sliceRows, w.changed, w.due = 0, 0, true, true
 	return w.enqueue(ctx, j)
 }
@@ -133,7 +134,7 @@ func (w *Writer) sealHeader(p *part, win grid.Window, slice int32, final bool, o
 
 // sealPayload adds what a seal says of one table.
 func (w *Writer) sealPayload(s Seal, t TableName) Seal {
-	s.Loads, s.Parked = w.loadCounts[t.String()], w.parked[t.String()]
+	s.Loads, s.Parked = w.loadCounts[t.String()], cmp.Or(w.parked[t.String()], w.missing[t.String()])
 	return s
 }
 

@@ -16,7 +16,8 @@ func own(ctx context.Context, cfg Config, e env, tables []Schema) (*Writer, erro
 	err := e.ensure(ctx,
 		kafka.Topic{Name: ClaimsTopic, Partitions: 1, Replication: cfg.Replication},
 		kafka.Topic{Name: PositionsTopic, Partitions: 1, Replication: cfg.Replication, Compacted: true},
-		kafka.Topic{Name: RegistryTopic, Partitions: 1, Replication: cfg.Replication, Compacted: true})
+		kafka.Topic{Name: RegistryTopic, Partitions: 1, Replication: cfg.Replication, Compacted: true},
+		kafka.Topic{Name: RequestsTopic, Partitions: 1, Replication: cfg.Replication})
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +37,12 @@ func own(ctx context.Context, cfg Config, e env, tables []Schema) (*Writer, erro
 		return nil, err
 	}
 	if w.reg, err = parseRegistry(cfg.Source, w.epoch, records); err != nil {
+		return nil, err
+	}
+	for i := range tables {
+		w.captured[tables[i].Table] = true
+	}
+	if err := w.requests(ctx, point); err != nil {
 		return nil, err
 	}
 	if err := w.restore(ctx, point); err != nil {
@@ -64,7 +71,7 @@ func newWriter(cfg Config, e env) (*Writer, error) {
 	return &Writer{
 		cfg: cfg, env: e, m: m,
 		s:      stamper{grid: cfg.Grid, skew: cfg.MaxSkew, grace: cfg.Grace},
-		topics: map[TableName]*topic{}, loads: map[string]Load{}, loadCounts: map[string]int{}, parked: map[string]string{},
+		topics: map[TableName]*topic{}, loads: map[string]Load{}, loadCounts: map[string]int{}, parked: map[string]string{}, done: map[string]string{}, captured: map[TableName]bool{}, missing: map[string]string{},
 		jobs: make(chan job, 16), marks: make(chan *mark, 4), poke: make(chan struct{}, 1), failed: make(chan struct{}),
 	}, nil
 }
@@ -103,7 +110,7 @@ func (w *Writer) adopt(ctx context.Context) (*Checkpoint, error) {
 func (w *Writer) restore(ctx context.Context, point *Checkpoint) error {
 	var marks map[string][]PartMark
 	if point != nil {
-		marks = point.Partitions
+		marks, w.log = point.Partitions, point.Log
 		current, ok := w.reg.known[point.Registry]
 		if !ok && point.Registry != 0 {
 			return integrity("the checkpoint of source %s names registry version %d, which is not in topic %s", w.cfg.Source, point.Registry, RegistryTopic)
@@ -118,6 +125,7 @@ func (w *Writer) restore(ctx context.Context, point *Checkpoint) error {
 		w.open = openSlice{w.s.open, w.s.slice}
 		w.ordinal, w.end, w.progress, w.asOf, w.number, w.started = point.Ordinal, point.Position, point.Position, point.AsOf, point.Number, true
 		w.loads, w.loadCounts, w.parked = orEmpty(point.Loads), orEmpty(point.LoadCounts), orEmpty(point.Parked)
+		w.missTables()
 	}
 	scans, err := w.takeTopics(ctx, w.reg.topics(), marks)
 	if err != nil {
@@ -126,9 +134,10 @@ func (w *Writer) restore(ctx context.Context, point *Checkpoint) error {
 	for i, s := range scans {
 		p := w.parts[i]
 		if point == nil && (s.mark.Seq > 0 || len(s.seals) > 0) {
-			return integrity("topic %s holds rows of source %s but topic %s has no checkpoint of it: restore that topic, or resync the source (tidemill resync)", p.topic, w.cfg.Source, PositionsTopic)
+			return integrity("topic %s holds rows of source %s but topic %s has no checkpoint of it: restore that topic, or give the source a new name", p.topic, w.cfg.Source, PositionsTopic)
 		}
 		p.skip, p.ends = s.rows, s.ends
+		w.beyond = w.beyond || s.found
 		if p.skip > 0 {
 			w.replay.behind++
 		}
@@ -143,7 +152,14 @@ func (w *Writer) restore(ctx context.Context, point *Checkpoint) error {
 }
 
 func (w *Writer) resumeAt() Resume {
-	r := Resume{Position: w.end, Loads: map[TableName]Load{}, Parked: map[TableName]string{}}
+	if w.anew {
+		return Resume{}
+	}
+	r := Resume{Position: w.end, Schemas: map[TableName]*Schema{}, Gone: w.reg.gone(), Loads: map[TableName]Load{}, Parked: map[TableName]string{}}
+	for i := range w.reg.current.Tables {
+		s := w.reg.current.Tables[i].Schema
+		r.Schemas[s.Table] = &s
+	}
 	for _, t := range w.reg.topics() {
 		if l, ok := w.loads[t.Schema.Table.String()]; ok {
 			r.Loads[t.Schema.Table] = l

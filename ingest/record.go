@@ -46,7 +46,7 @@ type Seal struct {
 	Registry    int64         `json:"registry"`       // registry version that is valid for this window slice
 	Late        int64         `json:"late,omitempty"` // groups of this slice, source-wide, that were committed before the window's start
 	MaxLateness time.Duration `json:"max_lateness,omitempty"`
-	Loads       int           `json:"loads"`            // completed loads of this topic's table; 0: first load not complete as of this seal
+	Loads       int           `json:"loads"`            // completed loads of this topic's table in its generation; 0: the first is not complete as of this seal
 	Parked      string        `json:"parked,omitempty"` // why the table stands still, empty when it does not
 	SealedAt    time.Time     `json:"sealed_at"`        // the owner's clock
 	AsOf        time.Time     `json:"as_of"`            // commit time of the last group in the cut
@@ -66,6 +66,7 @@ const (
 	ClaimsTopic    = kafka.ClaimsTopic // tm.claims: one partition, kept: a claim's offset is its epoch
 	PositionsTopic = "tm.positions"    // compacted: key "<source>@<epoch>", value Checkpoint as JSON
 	RegistryTopic  = "tm.registry"     // compacted: key "<source>/<version>", value Registry as JSON
+	RequestsTopic  = "tm.requests"     // one partition, kept: what operators ask of the owners of sources (ADR 0008)
 	AssignTopic    = kafka.AssignTopic // tm.assign: consumer-group membership decides who should try a unit
 )
 
@@ -76,6 +77,9 @@ type Registry struct {
 	Version int64           `json:"version"`
 	Epoch   int64           `json:"epoch"`
 	Tables  []RegistryTable `json:"tables"`
+	// History grows when the source begins anew at the server's present position: positions of seals of different
+	// histories cannot be compared.
+	History int `json:"history,omitempty"`
 }
 
 // RegistryTable is one table of a source as of a registry version.
@@ -83,6 +87,25 @@ type RegistryTable struct {
 	Schema     Schema `json:"schema"`
 	Topic      string `json:"topic"`
 	Partitions int    `json:"partitions"`
+	Base       *Base  `json:"base,omitempty"` // nil: the table's content begins with its topic
+}
+
+// Generation counts how often the table was asked to be loaded anew.
+func (t *RegistryTable) Generation() int {
+	if t.Base == nil {
+		return 0
+	}
+	return t.Base.Generation
+}
+
+// Base is where the content of a table begins that counts, in a table that was loaded anew: the first row of the slice that
+// its generation begins with. What lies before is of no use to whoever reads on from here.
+type Base struct {
+	Generation int        `json:"generation"` // 1, 2, …
+	Window     time.Time  `json:"window"`
+	WindowEnd  time.Time  `json:"window_end"`
+	Slice      int32      `json:"slice"`
+	Parts      []PartMark `json:"parts"` // by partition
 }
 
 // Checkpoint is how far a source is durably in the log: everything up to Position has been acknowledged.
@@ -101,8 +124,10 @@ type Checkpoint struct {
 	Registry   int64                 `json:"registry"`    // current registry version
 	Partitions map[string][]PartMark `json:"partitions"`  // by topic, then partition
 	Loads      map[string]Load       `json:"loads"`       // by table name
-	LoadCounts map[string]int        `json:"load_counts"` // completed loads by table name
+	LoadCounts map[string]int        `json:"load_counts"` // completed loads of its generation by table name
 	Parked     map[string]string     `json:"parked,omitempty"`
+	Requests   map[string]string     `json:"requests,omitempty"` // id of the last request that was carried out, by what it was about
+	Log        kafka.Identity        `json:"log,omitzero"`       // the cluster and the topics that Partitions is about
 	At         time.Time             `json:"at"`
 }
 

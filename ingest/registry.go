@@ -60,7 +60,7 @@ func (r *registry) with(s *Schema, topic string, partitions int) (Registry, bool
 func (r *registry) adopt(want Registry) (Registry, bool) {
 	best, found := Registry{}, false
 	for _, v := range r.known {
-		if v.Version > r.current.Version && sameTables(v.Tables, want.Tables) && (!found || v.Version < best.Version) {
+		if v.Version > r.current.Version && v.History == want.History && sameTables(v.Tables, want.Tables) && (!found || v.Version < best.Version) {
 			best, found = v, true
 		}
 	}
@@ -80,6 +80,17 @@ func (r *registry) set(v Registry) {
 	if v.Version >= r.current.Version {
 		r.current = v
 	}
+}
+
+// newest is the highest version that is known, whether a seal names it or not.
+func (r *registry) newest() Registry {
+	out := r.current
+	for _, v := range r.known {
+		if v.Version > out.Version {
+			out = v
+		}
+	}
+	return out
 }
 
 // hasTopic reports whether the current version has the topic.
@@ -103,8 +114,27 @@ func (r *registry) topics() []RegistryTable {
 
 func sameTables(a, b []RegistryTable) bool {
 	return slices.EqualFunc(a, b, func(x, y RegistryTable) bool {
-		return x.Topic == y.Topic && x.Partitions == y.Partitions && x.Schema.Table == y.Schema.Table && x.Schema.Fingerprint() == y.Schema.Fingerprint()
+		return x.Topic == y.Topic && x.Partitions == y.Partitions && x.Schema.Table == y.Schema.Table && x.Schema.Fingerprint() == y.Schema.Fingerprint() && x.Base.same(y.Base)
 	})
 }
 
 func registryKey(source string, version int64) string { return fmt.Sprintf("%s/%d", source, version) }
+
+// gone lists the columns that tables had in some version of their generation and have not in the current one.
+func (r *registry) gone() map[TableName][]string {
+	now, out := map[TableName]*RegistryTable{}, map[TableName][]string{}
+	for i := range r.current.Tables {
+		now[r.current.Tables[i].Schema.Table] = &r.current.Tables[i]
+	}
+	for _, v := range r.known {
+		for i := range v.Tables {
+			was := &v.Tables[i].Schema
+			for _, c := range was.Columns {
+				if is := now[was.Table]; is != nil && is.Generation() == v.Tables[i].Generation() && is.Schema.Column(c.Name) < 0 && !slices.Contains(out[was.Table], c.Name) {
+					out[was.Table] = append(out[was.Table], c.Name)
+				}
+			}
+		}
+	}
+	return out
+}

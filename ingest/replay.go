@@ -16,10 +16,11 @@ func (r *replay) running() bool { return r.behind > 0 || len(r.seals) > 0 }
 
 // closed checks at the end of a group that durable batches which ended in it say the same of where they ended. Otherwise the
 // server has another history than the one that was read before.
-func (r *replay) closed(pos Position) error {
+func (w *Writer) closed(pos Position) error {
+	r := &w.replay
 	for _, p := range r.checks {
 		if p != pos {
-			return otherHistory("a batch in the log ends at %s, the same row now ends a group at %s", p, pos)
+			return w.otherHistory("a batch in the log ends at %s, the same row now ends a group at %s", p, pos)
 		}
 	}
 	r.checks = r.checks[:0]
@@ -49,7 +50,7 @@ func (w *Writer) passSeals(ctx context.Context) error {
 		case d.ordinal > w.ordinal:
 			return nil
 		case d.ordinal < w.ordinal:
-			return otherHistory("%s was sealed after row %d, which now lies inside a group", d.window, d.ordinal)
+			return w.otherHistory("%s was sealed after row %d, which now lies inside a group", d.window, d.ordinal)
 		}
 		if err := w.reseal(ctx, d); err != nil {
 			return err
@@ -76,7 +77,7 @@ func (w *Writer) reseal(ctx context.Context, d *durableSeal) error {
 		for _, p := range w.topics[t.Schema.Table].parts {
 			switch before, has := d.has[p]; {
 			case has && before != p.emitted:
-				return otherHistory("%s holds %d rows of partition %d of topic %s before the seal of %s.%d, now there are %d", "the log", before, p.n, p.topic, d.window, d.slice, p.emitted)
+				return w.otherHistory("%s holds %d rows of partition %d of topic %s before the seal of %s.%d, now there are %d", "the log", before, p.n, p.topic, d.window, d.slice, p.emitted)
 			case has:
 				continue
 			case p.skip > 0:

@@ -16,6 +16,7 @@ type partScan struct {
 	rows  int64     // stream rows found
 	ends  []batchEnd
 	seals []foundSeal
+	found bool  // there are rows behind the mark, of whatever kind
 	void  int64 // records of superseded owners
 	again int64 // repeated records
 }
@@ -81,7 +82,7 @@ func (s *partScan) batch(offset int64, h *Header) error {
 	case h.Seq != s.mark.Seq+1:
 		return integrity("offset %d: seq jumps from %d to %d", offset, s.mark.Seq, h.Seq)
 	}
-	s.mark.Seq = last
+	s.mark.Seq, s.found = last, true
 	s.mark.Rows += h.Rows
 	if h.Flags&FlagLoad != 0 {
 		return nil // load rows are extra rows: nothing generates them again, so nothing must skip them

@@ -43,6 +43,7 @@ func simConfig(rng *rand.Rand, now *atomic.Int64, window time.Duration) Config {
 func simulate(seed uint64) error {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	h, log := newHistory(rng), newSimLog()
+	h.resyncs = seed%3 > 0
 	var zombies sync.WaitGroup
 	defer zombies.Wait()
 	for run := 0; ; run++ {
@@ -51,13 +52,13 @@ func simulate(seed uint64) error {
 			crashAt = -1
 		}
 		o := log.owner(rand.New(rand.NewPCG(seed, uint64(run)+2)), crashAt, deaf)
-		err, zombie := runOwner(rng.Uint64(), h, o, &zombies, rng.IntN(3) == 0, run < 15)
+		err, zombie := runOwner(rng.Uint64(), h, log, o, &zombies, rng.IntN(3) == 0, run < 15)
 		switch {
 		case zombie:
 			continue // it goes on beside its successor
 		case err == nil:
 			return finish(seed, h, log, &zombies)
-		case errors.Is(err, errCrash), errors.Is(err, errStop):
+		case errors.Is(err, errCrash), errors.Is(err, errStop), errors.Is(err, ErrAnew):
 		case errors.Is(err, ErrSuperseded): // by one that has ended since
 		default:
 			return fmt.Errorf("owner %d: %w", run, err)
@@ -71,20 +72,29 @@ func simulate(seed uint64) error {
 // finish lets one more owner come to the end, when no other can come after it, and checks the log.
 func finish(seed uint64, h *history, log *simLog, zombies *sync.WaitGroup) error {
 	zombies.Wait()
-	o := log.owner(rand.New(rand.NewPCG(seed, 0)), -1, false)
-	if err, _ := runOwner(seed, h, o, zombies, false, false); err != nil {
-		return fmt.Errorf("last owner: %w", err)
+	for {
+		o := log.owner(rand.New(rand.NewPCG(seed, 0)), -1, false)
+		err, _ := runOwner(seed, h, log, o, zombies, false, false)
+		if errors.Is(err, ErrAnew) { // it had something to carry out, and has
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("last owner: %w", err)
+		}
+		return errors.Join(checkRequests(log), checkLog("src", log.topics, h, simPartitions))
 	}
-	return checkLog("src", log.topics, h, simPartitions)
 }
 
 // runOwner runs an owner to its end, or, as a zombie, until it has done a bit of its work.
-func runOwner(seed uint64, h *history, o *simOwner, zombies *sync.WaitGroup, mayZombie, mayStop bool) (err error, zombie bool) {
+func runOwner(seed uint64, h *history, log *simLog, o *simOwner, zombies *sync.WaitGroup, mayZombie, mayStop bool) (err error, zombie bool) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	var now atomic.Int64
 	now.Store(h.start.UnixMicro())
 	cfg := simConfig(rng, &now, h.window)
 	src := &simSource{h: h, rng: rng, now: &now, pack: 1 + rng.IntN(4), mayStop: mayStop}
+	if mayStop && h.resyncs {
+		src.ask = log.ask
+	}
 	if rng.IntN(3) == 0 {
 		src.slow = simSlow
 	}

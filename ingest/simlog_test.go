@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -22,6 +23,7 @@ type simLog struct {
 	topics map[string][][]simRecord
 	claims []string
 	claim  chan struct{} // closed and replaced at a claim
+	asked  chan struct{} // closed and replaced at a request
 }
 
 type simRecord struct {
@@ -30,7 +32,21 @@ type simRecord struct {
 }
 
 func newSimLog() *simLog {
-	return &simLog{topics: map[string][][]simRecord{}, claim: make(chan struct{})}
+	return &simLog{topics: map[string][][]simRecord{}, claim: make(chan struct{}), asked: make(chan struct{})}
+}
+
+// ask appends a request, as a daemon does that owns nothing.
+func (l *simLog) ask(r Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.ID = fmt.Sprint("request-", len(l.topics[RequestsTopic][0]))
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	l.topics[RequestsTopic][0] = append(l.topics[RequestsTopic][0], simRecord{"", text})
+	close(l.asked)
+	l.asked = make(chan struct{})
 }
 
 // simOwner is one owner's connection to the log.
@@ -131,6 +147,7 @@ func (o *simOwner) env() env {
 			return int64(len(o.log.claims)), nil
 		},
 		superseded: o.superseded,
+		requested:  o.requested,
 		ensure: func(_ context.Context, topics ...kafka.Topic) error {
 			o.log.mu.Lock()
 			defer o.log.mu.Unlock()
@@ -141,6 +158,7 @@ func (o *simOwner) env() env {
 			}
 			return nil
 		},
+		identify: func(context.Context, ...string) (kafka.Identity, error) { return kafka.Identity{}, nil },
 		bounds: func(_ context.Context, topics ...string) (map[string][]kafka.Bounds, error) {
 			o.log.mu.Lock()
 			defer o.log.mu.Unlock()
@@ -203,6 +221,24 @@ func (o *simOwner) superseded(ctx context.Context, unit string, epoch int64) err
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-next:
+		}
+	}
+}
+
+func (o *simOwner) requested(ctx context.Context, source string, from int64) (int64, error) {
+	for {
+		o.log.mu.Lock()
+		next, records := o.log.asked, o.log.topics[RequestsTopic][0]
+		o.log.mu.Unlock()
+		for n := from; n < int64(len(records)); n++ {
+			if _, ours := parseRequest(source, records[n].value); ours {
+				return n + 1, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
 		case <-next:
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,35 @@ type history struct {
 	window time.Duration
 	// reached is the highest group that any owner has emitted: a first load is read behind it.
 	reached atomic.Int64
+	// lost is where the last history begins: of the groups before it the log may have any part.
+	lost    atomic.Int64
+	resyncs bool // operators ask for tables
+}
+
+// names lists the tables that the server has when n groups are committed.
+func (h *history) names(n int) []string {
+	out := []string{"a", "b"}
+	for _, g := range h.groups[:n] {
+		for _, e := range g.events {
+			if name := e.schema.Table.Name; !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
+// content is what a table holds when n groups are committed: it only grows.
+func (h *history) content(table string, n int) []int64 {
+	out := slices.Clone(h.loads[table])
+	for _, g := range h.groups[:n] {
+		for _, e := range g.events {
+			if e.schema.Table.Name == table {
+				out = append(out, e.rows...)
+			}
+		}
+	}
+	return out
 }
 
 type simGroup struct {
@@ -96,6 +126,8 @@ type simSource struct {
 	pack int           // rows per Progress
 	slow time.Duration // what the owner's clock is behind the server's
 
+	ask func(Request) // an operator asks for tables; may be nil
+
 	mayStop bool // ends before the history does, as a daemon that is told to stop
 	stopped bool
 }
@@ -132,9 +164,9 @@ func (s *simSource) Run(ctx context.Context, resume Resume, out Emitter) error {
 			return err
 		}
 	}
-	for _, n := range []string{"a", "b"} {
+	for _, n := range s.h.names(next) {
 		for !loads[n].Done {
-			if err := s.load(ctx, n, loads, out); err != nil {
+			if err := s.load(ctx, n, next, loads, out); err != nil {
 				return err
 			}
 		}
@@ -144,8 +176,13 @@ func (s *simSource) Run(ctx context.Context, resume Resume, out Emitter) error {
 }
 
 func (s *simSource) position(ctx context.Context, resume Resume, out Emitter) (int, error) {
-	if resume.Position == "" {
-		return 0, out.Start(ctx, "g0")
+	if resume.Position == "" { // the server's present position
+		n := int(s.h.reached.Load())
+		if n > 0 {
+			n = min(n+s.rng.IntN(3), len(s.h.groups))
+		}
+		s.h.lost.Store(max(s.h.lost.Load(), int64(n)))
+		return n, out.Start(ctx, Position(fmt.Sprintf("g%d", n)))
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(string(resume.Position), "g"))
 	return n, err
@@ -165,9 +202,19 @@ func (s *simSource) between(ctx context.Context, next int, behind int64, loads m
 		}
 		return out.Idle(ctx, t)
 	case 2:
-		if n := []string{"a", "b"}[s.rng.IntN(2)]; int64(next) >= behind && !loads[n].Done {
-			return s.load(ctx, n, loads, out)
+		names := s.h.names(next)
+		if n := names[s.rng.IntN(len(names))]; int64(next) >= behind && !loads[n].Done {
+			return s.load(ctx, n, next, loads, out)
 		}
+	case 3:
+		if s.ask == nil || s.rng.IntN(6) > 0 {
+			return nil
+		}
+		r, names := Request{Source: "src"}, s.h.names(len(s.h.groups))
+		if s.rng.IntN(3) > 0 {
+			r.Table = "db." + names[s.rng.IntN(len(names))]
+		}
+		s.ask(r)
 	}
 	return nil
 }
@@ -201,24 +248,25 @@ func (s *simSource) group(ctx context.Context, n int, g simGroup, out Emitter) e
 	return out.End(ctx, Position(fmt.Sprintf("g%d", n+1)))
 }
 
-func (s *simSource) load(ctx context.Context, table string, loads map[string]Load, out Emitter) error {
+func (s *simSource) load(ctx context.Context, table string, next int, loads map[string]Load, out Emitter) error {
+	rows := s.h.content(table, next)
 	l := loads[table]
 	from := int(l.Rows)
-	to := min(from+1+s.rng.IntN(5), len(s.h.loads[table]))
+	to := min(from+1+s.rng.IntN(5), len(rows))
 	schema := simSchema(table, 1)
 	id, err := out.Table(ctx, schema)
 	if err != nil {
 		return err
 	}
 	chunk := make([]*Builder, out.Partitions(id))
-	for _, key := range s.h.loads[table][from:to] {
-		p := PartitionOf(uint64(-key), len(chunk))
+	for _, key := range rows[from:to] {
+		p := PartitionOf(uint64(key), len(chunk))
 		if chunk[p] == nil {
 			chunk[p] = NewBuilder(schema)
 		}
 		simRow(chunk[p], key)
 	}
-	l.Rows, l.Done, l.Cursor = int64(to), to == len(s.h.loads[table]), []byte(strconv.Itoa(to))
+	l.Rows, l.Done, l.Cursor = int64(to), to == len(rows), []byte(strconv.Itoa(to))
 	loads[table] = l
 	if err := out.Load(ctx, id, chunk, l); err != nil {
 		return err

@@ -32,9 +32,13 @@ type Source interface {
 }
 
 // Resume is what a source needs to go on: a position at the end of a group, how far each first load has come, and which
-// tables were parked at the position and why. A source emits nothing of a table that was parked.
+// tables were parked at the position and why. A source emits nothing of a table that was parked. Schemas are those that the
+// tables were declared with last: what may follow is judged by them, as if the source had never stopped. Gone are columns
+// that a table had before and has no more: readers may still hold their values.
 type Resume struct {
 	Position Position
+	Schemas  map[TableName]*Schema
+	Gone     map[TableName][]string
 	Loads    map[TableName]Load
 	Parked   map[TableName]string
 }
@@ -86,6 +90,10 @@ type Emitter interface {
 	// that the stream has changed since. chunk holds one builder per partition (nil when it has no rows). state is
 	// checkpointed with it; state.Done ends the load of the table.
 	Load(ctx context.Context, id TableID, chunk []*Builder, state Load) error
+	// Reload begins the load of a table again, because its rows have changed in a way that the change log does not hold. What
+	// was read stays and is overwritten. Between groups, before the position moves past the cause: a checkpoint then holds
+	// both or neither.
+	Reload(ctx context.Context, t TableName) error
 	// Park stops a table and only it: its rows are no longer emitted, its seals go on and say why. reason is for the
 	// operator and holds no row value.
 	Park(ctx context.Context, t TableName, reason string) error

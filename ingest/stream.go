@@ -13,7 +13,7 @@ const stopGrace = 5 * time.Second
 
 // Stream runs a source into the log until ctx ends: it prepares the source, takes it over, runs it, and writes a last
 // checkpoint. Any error is final for this run; the caller starts a new one, which takes a new epoch, unless the error is
-// ErrIntegrity or ErrSuperseded.
+// ErrIntegrity or ErrSuperseded. After ErrAnew it does so at once.
 func Stream(ctx context.Context, cfg Config, src Source) error {
 	cfg = cfg.withDefaults()
 	e, err := kafkaEnv(cfg.Kafka, cfg.MaxBuffered)
@@ -44,8 +44,10 @@ func stream(ctx context.Context, cfg Config, e env, src Source) error {
 		written <- w.Run(wctx)
 	}()
 	read := src.Run(sctx, w.resume, w)
-	if read == nil || errors.Is(read, context.Canceled) {
-		read = nil
+	if stopped := read == nil || errors.Is(read, context.Canceled); stopped || errors.Is(read, ErrAnew) {
+		if stopped {
+			read = nil
+		}
 		gctx, cancel := context.WithTimeout(wctx, stopGrace)
 		// The next owner reads again what a missing last checkpoint would have covered: not an error.
 		_ = w.stop(gctx)

@@ -14,6 +14,7 @@ func (w *Writer) Table(ctx context.Context, s *Schema) (TableID, error) {
 		return 0, err
 	}
 	w.settle()
+	delete(w.missing, s.Table.String())
 	t := w.topics[s.Table]
 	if t != nil && t.current != nil && (t.current.schema == s || t.current.fingerprint == s.Fingerprint()) {
 		return t.current.id, nil
@@ -33,7 +34,7 @@ func (w *Writer) Table(ctx context.Context, s *Schema) (TableID, error) {
 // without splitting a group (invariant 2).
 func (w *Writer) changeSchema(ctx context.Context, t *topic) error {
 	whole := !w.inGroup || w.ordinal == w.groupFrom
-	if whole && w.started && w.sliceRows > 0 && !w.replay.running() {
+	if whole && w.started && !w.replay.running() && !w.sliceEmpty() {
 		return w.seal(ctx, w.s.cut())
 	}
 	return w.flush(ctx, "schema", w.holding(t)...)
@@ -87,14 +88,7 @@ func (w *Writer) register(ctx context.Context, schemas ...*Schema) error {
 		return w.addTopics(ctx, v)
 	}
 	want = w.reg.number(want, w.epoch)
-	text, err := json.Marshal(want)
-	if err != nil {
-		return fmt.Errorf("writing registry version %d: %w", want.Version, err)
-	}
-	if _, err := w.env.appendAll(ctx, entry{topic: RegistryTopic, key: []byte(registryKey(w.cfg.Source, want.Version)), value: text}); err != nil {
-		return fmt.Errorf("writing registry version %d: %w", want.Version, err)
-	}
-	if err := w.stillOwner(ctx); err != nil {
+	if err := w.writeVersion(ctx, want); err != nil {
 		return err
 	}
 	if err := w.addTopics(ctx, want); err != nil {
@@ -102,6 +96,18 @@ func (w *Writer) register(ctx context.Context, schemas ...*Schema) error {
 	}
 	w.reg.set(want)
 	return nil
+}
+
+// writeVersion makes a registry version durable, known to every later owner.
+func (w *Writer) writeVersion(ctx context.Context, v Registry) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("writing registry version %d: %w", v.Version, err)
+	}
+	if _, err := w.env.appendAll(ctx, entry{topic: RegistryTopic, key: []byte(registryKey(w.cfg.Source, v.Version)), value: text}); err != nil {
+		return fmt.Errorf("writing registry version %d: %w", v.Version, err)
+	}
+	return w.stillOwner(ctx)
 }
 
 // stillOwner checks that nobody has claimed the source since. What is durable before the check is then seen by every later
@@ -165,6 +171,9 @@ func (w *Writer) takeTopics(ctx context.Context, tables []RegistryTable, marks m
 	if err := w.env.ensure(ctx, topics...); err != nil {
 		return nil, err
 	}
+	if err := w.identify(ctx, names...); err != nil {
+		return nil, err
+	}
 	bounds, err := w.env.bounds(ctx, names...)
 	if err != nil {
 		return nil, err
@@ -198,8 +207,11 @@ func (w *Writer) scan(ctx context.Context, parts []*part, bounds map[string][]ka
 				s.open = sliceName{w.s.open.Start, w.s.slice}
 			}
 		}
-		if from > markers[i] {
-			return nil, integrity("partition %d of topic %s ends at offset %d, the checkpoint has read it up to %d: the topic was made anew; resync the source (tidemill resync)", p.n, p.topic, markers[i], from)
+		switch {
+		case from > markers[i] && w.anew: // nothing of it is left: it goes on behind our marker
+			s.mark.Rows, from = 0, markers[i]
+		case from > markers[i]:
+			return nil, integrity("partition %d of topic %s ends at offset %d, the checkpoint has read it up to %d: the topic was made anew; run: %s", p.n, p.topic, markers[i], from, ResyncCommand(w.cfg.Source))
 		}
 		scans[i], ranges[i] = s, kafka.Range{Topic: p.topic, Partition: p.n, From: from, To: markers[i] + 1}
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidemill/tidemill/internal/kafka"
 )
 
 // Writer owns one source's part of the log under one epoch. It is the Emitter of the source. Its life: own makes it, Run
@@ -47,6 +49,7 @@ type Writer struct {
 	loads      map[string]Load
 	loadCounts map[string]int
 	parked     map[string]string
+	done       map[string]string // requests that were carried out
 	replay     replay
 	number     int64 // of the last checkpoint
 	started    bool  // there is a checkpoint
@@ -55,9 +58,17 @@ type Writer struct {
 	due        bool  // a checkpoint is wanted now
 	nextFlush  time.Time
 	nextMark   time.Time
-	appended   bool // a job was given to the encoder
-	broken     bool // a call failed half-way: memory and log differ, no further checkpoint
+	appended   bool               // a job was given to the encoder
+	broken     bool               // a call failed half-way: memory and log differ, no further checkpoint
+	captured   map[TableName]bool // what the source has found
+	missing    map[string]string  // tables that it has not, and that nobody has loaded
+	anew       bool               // the source begins anew
+	beyond     bool               // at the takeover there were rows behind the checkpoint
+	safe       int64              // registry version that a checkpoint has named
+	log        kafka.Identity     // of what has been taken over or made
+	heard      int64              // requests before this offset were read at the takeover
 
+	asked    atomic.Bool // there may be a request
 	jobs     chan job
 	marks    chan *mark
 	poke     chan struct{} // something was acknowledged
@@ -129,8 +140,14 @@ func (w *Writer) Start(ctx context.Context, pos Position) error {
 	if err := w.ready(); err != nil {
 		return err
 	}
-	if w.started {
+	switch {
+	case w.anew:
+		return w.beginAnew(ctx, pos)
+	case w.started:
 		return errors.New("starting: the source has a checkpoint already, it must resume from it")
+	}
+	if err := w.forgo(ctx); err != nil {
+		return err
 	}
 	w.s.open = w.s.grid.At(w.cfg.Now())
 	w.open = openSlice{w.s.open, 0}
@@ -152,7 +169,10 @@ func (w *Writer) anchor(ctx context.Context, t time.Time) error {
 	}
 	w.s.open = w.s.grid.At(t)
 	w.open = openSlice{w.s.open, 0}
-	return w.checkpointNow(ctx)
+	if err := w.checkpointNow(ctx); err != nil {
+		return err
+	}
+	return w.stillOwner(ctx) // or the next one would find rows of a window that is not open
 }
 
 // Begin implements Emitter.
@@ -278,7 +298,7 @@ func (w *Writer) End(ctx context.Context, pos Position) error {
 	w.s.end(w.commit)
 	w.inGroup, w.end, w.progress, w.asOf, w.changed = false, pos, pos, w.commit, true
 	w.m.groups++
-	if err := w.replay.closed(pos); err != nil {
+	if err := w.closed(pos); err != nil {
 		return err
 	}
 	return w.settled(ctx)
@@ -345,6 +365,11 @@ func (w *Writer) settled(ctx context.Context) error {
 
 // housekeep flushes rows that have waited and marks a checkpoint when one is due. Only between groups (invariant 5).
 func (w *Writer) housekeep(ctx context.Context) error {
+	if w.asked.Load() && !w.replay.running() {
+		if err := w.obey(ctx); err != nil {
+			return err
+		}
+	}
 	now := w.cfg.Now()
 	if !now.Before(w.nextFlush) {
 		w.nextFlush = now.Add(w.cfg.FlushEvery)
@@ -370,47 +395,6 @@ func (w *Writer) Park(ctx context.Context, t TableName, reason string) error {
 	return w.housekeep(ctx)
 }
 
-// Load implements Emitter.
-func (w *Writer) Load(ctx context.Context, id TableID, chunk []*Builder, state Load) error {
-	if err := w.boundary(ctx); err != nil {
-		return err
-	}
-	if w.replay.running() {
-		// A chunk is as of a point that the stream has passed, and that point is younger than anything in the log: it
-		// was read after this owner took over. A chunk that comes earlier would overwrite younger rows with older ones.
-		return otherHistory("a chunk of the first load of %s came before the stream reached what the log holds", w.tables[id].schema.Table)
-	}
-	t := w.tables[id]
-	if err := w.flush(ctx, "load", w.holding(t.topic)...); err != nil {
-		return err
-	}
-	for p, b := range chunk {
-		if b != nil && b.Rows() > 0 {
-			if err := w.loadBatch(ctx, t, p, b); err != nil {
-				return err
-			}
-		}
-	}
-	if err := w.encoded(ctx); err != nil { // the builders are the source's again
-		return err
-	}
-	name := t.schema.Table.String()
-	w.loads[name] = state
-	w.changed, w.due = true, true
-	if state.Done {
-		// A seal must not say that the load is complete before a checkpoint says so that every later owner goes by: it
-		// would load the rest again, after that seal.
-		w.loadCounts[name]++
-		if err := w.checkpointNow(ctx); err != nil {
-			return err
-		}
-		if err := w.stillOwner(ctx); err != nil {
-			return err
-		}
-	}
-	return w.settled(ctx)
-}
-
 // ready returns the error that has ended the Writer, if any.
 func (w *Writer) ready() error {
 	select {
@@ -429,13 +413,13 @@ func (w *Writer) fail(err error) {
 	})
 }
 
-// Run runs the encoder, the checkpointer and the watch for a newer owner. It returns the error that ended the Writer, or
+// Run runs the encoder, the checkpointer and the watches for a newer owner and for requests. It returns the error that ended the Writer, or
 // nil when ctx has ended.
 func (w *Writer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var work sync.WaitGroup
-	for _, run := range []func(context.Context) error{w.encode, w.checkpoints, w.watch} {
+	for _, run := range []func(context.Context) error{w.encode, w.checkpoints, w.watch, w.listen} {
 		work.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				w.fail(err)

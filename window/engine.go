@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/tidemill/tidemill/ingest"
+	statefile "github.com/tidemill/tidemill/window/state"
 )
 
 // engine is a pipeline's local state and what computes on it. It knows the images of the views' inputs and turns the
@@ -41,6 +42,9 @@ type work struct {
 	inputs   []workInput
 	replicas []workReplica
 	views    []workView // all of the plan
+
+	quarantine quarantined // as of the fence
+	maxBad     int64       // bad rows that are kept
 }
 
 // workInput is one topic's changes, in order of slices.
@@ -73,4 +77,9 @@ type timings struct {
 type preparedTable struct {
 	load  TableLoad // Parts have everything but their key
 	files []string  // local files, one per part
+
+	bad      []statefile.BadRow          // rows that are not in the parts
+	faults   map[statefile.FaultAt]int64 // how many there are, also of those that are not kept
+	resolved []string                    // keys of rows that were in quarantine and are in order now, or gone
+	changed  int64                       // texts that had U+0000 in them
 }

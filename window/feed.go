@@ -39,45 +39,113 @@ func (o *order) source(name string) *source {
 	return o.sources[i]
 }
 
-// learn takes a registry version and returns the partitions that have to be read because of it.
-func (o *order) learn(r *ingest.Registry) ([]position, error) {
-	s := o.source(r.Source)
-	if s == nil || s.registries[r.Version] != nil {
-		return nil, nil
-	}
-	s.know(r)
-	c, begun := o.cut[s.name]
+// learn takes registry versions and returns the partitions that have to be read because of them. In a replay the versions
+// after its end do not count.
+func (o *order) learn(versions ...*ingest.Registry) ([]position, error) {
 	var out []position
-	tables := s.inputs(r.Version)
-	for _, topic := range slices.Sorted(maps.Keys(tables)) {
-		n := tables[topic].Partitions
-		if parts := s.parts[topic]; parts != nil {
-			if len(parts) != n {
-				return nil, integrity("source %s: topic %s has %d partitions in registry %d and %d before; a topic keeps its partitions", s.name, topic, n, r.Version, len(parts))
+	for _, s := range o.sources {
+		newest := map[string]*ingest.Registry{} // by topic
+		for _, r := range versions {
+			if r.Source != s.name || s.registries[r.Version] != nil {
+				continue
 			}
-			continue
-		}
-		at, known := c.Topics[topic]
-		if !known && begun && r.Version < c.Registry {
-			continue // dropped before the pipeline ever read it
-		}
-		if !known {
-			at = start(n)
-		}
-		if len(at) != n {
-			return nil, integrity("source %s: topic %s has %d partitions in registry %d, the fence knows %d", s.name, topic, n, r.Version, len(at))
-		}
-		_, held := c.Held[topic]
-		for i, p := range at {
-			t := tracker{at: p}
-			if known && !held {
-				t.sealed, t.final = s.last, s.lastFinal
+			s.know(r)
+			for topic := range s.inputs(r.Version) {
+				if n := newest[topic]; (n == nil || n.Version < r.Version) && (o.until == nil || r.Version <= o.until[s.name].Registry) {
+					newest[topic] = r
+				}
 			}
-			s.parts[topic] = append(s.parts[topic], &part{tracker: t})
-			out = append(out, position{topic, i, p.Offset})
+		}
+		for _, topic := range slices.Sorted(maps.Keys(newest)) {
+			more, err := o.follow(s, topic, newest[topic])
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, more...)
 		}
 	}
 	return out, nil
+}
+
+// follow begins to track a topic's partitions, r being the newest registry version that has it.
+func (o *order) follow(s *source, topic string, r *ingest.Registry) ([]position, error) {
+	c, begun := o.cut[s.name]
+	table := s.inputs(r.Version)[topic]
+	n := table.Partitions
+	if parts := s.parts[topic]; parts != nil {
+		if len(parts) != n {
+			return nil, integrity("source %s: topic %s has %d partitions in registry %d and %d before; a topic keeps its partitions", s.name, topic, n, r.Version, len(parts))
+		}
+		return nil, nil
+	}
+	at, known := c.Topics[topic]
+	if !known && begun && r.Version < c.Registry {
+		return nil, nil // dropped before the pipeline ever read it
+	}
+	if !known {
+		at = o.start(s, topic, n)
+	}
+	if len(at) != n {
+		return nil, integrity("source %s: topic %s has %d partitions in registry %d, the fence knows %d", s.name, topic, n, r.Version, len(at))
+	}
+	b, fresh := s.beginningAt(topic, at)
+	if fresh {
+		s.begins[topic] = b
+	}
+	_, held := c.Held[topic]
+	var out []position
+	for i, p := range at {
+		t := tracker{at: p}
+		switch {
+		case fresh:
+			before := b.before()
+			t.sealed = &before
+		case known && !held:
+			t.sealed, t.final = s.last, s.lastFinal
+		}
+		s.parts[topic] = append(s.parts[topic], &part{tracker: t, from: p})
+		out = append(out, position{topic, i, p.Offset})
+	}
+	return out, nil
+}
+
+// start is where a topic is read from that the cut does not know: its beginning, or, when the log does not hold that any
+// more, where the first generation begins that it holds whole.
+func (o *order) start(s *source, topic string, partitions int) []PartCut {
+	first := start(partitions)
+	if o.have[topic] == nil || o.have.holds(topic, first) {
+		return first
+	}
+	for _, v := range slices.Sorted(maps.Keys(s.tables)) {
+		t, in := s.tables[v][topic]
+		if in && t.Base != nil && (o.until == nil || v <= o.until[s.name].Registry) && o.have.holds(topic, begin(t)) {
+			return begin(t)
+		}
+	}
+	return first
+}
+
+// begin is where the content of a table begins as of a registry version.
+func begin(t ingest.RegistryTable) []PartCut {
+	if t.Base == nil {
+		return start(t.Partitions)
+	}
+	out := make([]PartCut, len(t.Base.Parts))
+	for i, m := range t.Base.Parts {
+		out[i] = PartCut{Offset: m.Offset, Seq: m.Seq, Epoch: m.Epoch}
+	}
+	return out
+}
+
+// beginningAt is the generation that begins where a topic is read from, if one does.
+func (s *source) beginningAt(topic string, at []PartCut) (b beginning, found bool) {
+	for _, tables := range s.tables {
+		t, in := tables[topic]
+		if in && t.Base != nil && slices.Equal(begin(t), at) && (!found || t.Base.Generation > b.generation) {
+			b, found = beginningOf(t.Base), true
+		}
+	}
+	return b, found
 }
 
 // forget drops from the cut the topics that the configuration does not name any more, once all registries are known:

@@ -42,6 +42,7 @@ type genSource struct {
 	loads    map[string]int
 	parked   map[string]string
 	ordinal  int64
+	resyncs  bool // tables and the whole source are loaded anew at random
 	// Content is made when rng is set: rows with the columns id and v, and what each table holds after each slice.
 	rng     *rand.Rand
 	content map[string]map[int64]int64
@@ -99,6 +100,54 @@ func (g *genSource) batch(topic string, p int, n int64) {
 	g.seq[topic][p] += n
 	g.rows[topic][p] += n
 	g.ordinal += n
+}
+
+// anew begins a generation of tables, as ingest does it: with a slice of its own.
+func (g *genSource) anew(topics ...string) {
+	for _, parts := range g.rows {
+		if slices.ContainsFunc(parts, func(n int64) bool { return n > 0 }) {
+			g.seal(false)
+			break
+		}
+	}
+	r := *g.registry
+	r.Version, r.Tables = g.registry.Version+1, slices.Clone(g.registry.Tables)
+	for i := range r.Tables {
+		t := &r.Tables[i]
+		if !slices.Contains(topics, t.Topic) {
+			continue
+		}
+		b := &ingest.Base{Generation: t.Generation() + 1, Window: g.start, WindowEnd: g.start.Add(g.length), Slice: int32(g.slice)}
+		for p, log := range g.logs[t.Topic] {
+			b.Parts = append(b.Parts, ingest.PartMark{Offset: int64(len(log)), Seq: g.seq[t.Topic][p], Epoch: g.epoch})
+		}
+		t.Base = b
+		delete(g.loads, t.Topic)
+		delete(g.parked, t.Topic)
+		delete(g.content, t.Topic)
+	}
+	g.registry, g.versions = &r, append(g.versions, &r)
+}
+
+// beginAnew begins a source anew: what is torn is sealed with its tables parked.
+func (g *genSource) beginAnew(rng *rand.Rand) {
+	var all []string
+	for topic := range g.logs {
+		all = append(all, topic)
+	}
+	slices.Sort(all)
+	for _, topic := range all { // some were sealed everywhere
+		if rng.IntN(2) == 0 {
+			g.parked[topic] = "torn"
+		}
+	}
+	g.seal(rng.IntN(2) == 0)
+	for _, topic := range all {
+		g.parked[topic] = "torn"
+	}
+	g.seal(false)
+	g.takeover()
+	g.anew(all...)
 }
 
 func (g *genSource) seal(final bool) {
@@ -212,6 +261,13 @@ func (g *genSource) generate(rng *rand.Rand, windows int) {
 			}
 			if rng.IntN(5) == 0 {
 				g.takeover()
+			}
+			if g.resyncs && rng.IntN(7) == 0 {
+				if rng.IntN(3) == 0 {
+					g.beginAnew(rng)
+				} else {
+					g.anew(topics[rng.IntN(len(topics))])
+				}
 			}
 			if rng.IntN(3) == 0 {
 				g.seal(false)

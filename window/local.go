@@ -28,7 +28,7 @@ func (c *Config) dir(name string) string { return filepath.Join(c.Dir, name) }
 func (c *Config) clear(keep *Publication) error {
 	kept := map[string]bool{}
 	if keep != nil {
-		for _, t := range keep.Manifest.Tables {
+		for _, t := range keep.Manifest.loads() {
 			for _, p := range t.Parts {
 				kept[c.localPath(p.Key)] = true
 			}
@@ -113,7 +113,7 @@ func hashFile(path string) (sum string, bytes int64, err error) {
 
 // discard removes a publish's local parts.
 func (k *keeper) discard(p *Publication) error {
-	for _, t := range p.Manifest.Tables {
+	for _, t := range p.Manifest.loads() {
 		for _, part := range t.Parts {
 			path := k.cfg.localPath(part.Key)
 			delete(k.checked, path)

@@ -23,13 +23,20 @@ func (m *Manifest) Hash() string {
 		Counts  [2]int64
 		Replace bool
 	}
-	tables := make([]table, 0, len(m.Tables))
-	for _, t := range m.Tables {
+	of := func(t TableLoad) table {
 		out := table{t.Table, t.Columns, t.Key, nil, [2]int64{t.Upserts, t.Deletes}, t.Replace}
 		for _, p := range t.Parts {
 			out.Parts = append(out.Parts, p.SHA256)
 		}
-		tables = append(tables, out)
+		return out
+	}
+	tables := make([]table, 0, len(m.Tables))
+	for _, t := range m.Tables {
+		tables = append(tables, of(t))
+	}
+	var quarantine *table
+	if m.Quarantine != nil {
+		quarantine = new(of(*m.Quarantine))
 	}
 	slices.SortFunc(tables, func(a, b table) int {
 		return cmp.Or(cmp.Compare(a.Table.Schema, b.Table.Schema), cmp.Compare(a.Table.Name, b.Table.Name))
@@ -41,12 +48,21 @@ func (m *Manifest) Hash() string {
 		Slice    int
 		Final    bool
 		Tables   []table
-	}{m.Pipeline, stamp(m.Step.Start), stamp(m.Step.End), m.Step.Slice, m.Step.Final, tables})
+		Bad      *table `json:",omitempty"`
+	}{m.Pipeline, stamp(m.Step.Start), stamp(m.Step.End), m.Step.Slice, m.Step.Final, tables, quarantine})
 	if err != nil {
 		panic(err) // plain data
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
+}
+
+// loads are all that the publish loads: its tables, and its quarantine.
+func (m *Manifest) loads() []TableLoad {
+	if m.Quarantine == nil {
+		return m.Tables
+	}
+	return append(slices.Clone(m.Tables), *m.Quarantine)
 }
 
 // partKey is the object key of a part: one folder per attempt, so that no two attempts ever meet in a name (H5).

@@ -29,7 +29,9 @@ type memSink struct {
 	fences  map[string]*Fence
 	tables  map[string]map[int64][]any // by schema.table, by id: the other columns
 	history []*Publication
-	hold    *Step // no commit after this step
+	bad     map[WarehouseTable]map[string]string // in quarantine: image by key
+	next    map[WarehouseTable]map[string]string // the same after the publish that check looks at
+	hold    *Step                                // no commit after this step
 	check   func(before, after map[string]map[int64][]any, p *Publication) error
 	fault   func(point string) error // nil: no faults. "before commit": error and no commit. "after commit": the reply is lost
 }
@@ -98,6 +100,11 @@ func (m *memSink) Publish(ctx context.Context, p *Publication, local func(contex
 			return fmt.Errorf("loading %s: %w", t.Table, err)
 		}
 	}
+	bad, err := m.quarantine(ctx, p, local)
+	if err != nil {
+		return err
+	}
+	m.next = bad
 	if m.check != nil {
 		if err := m.check(m.tables, next, p); err != nil {
 			return &RefusedError{What: "the oracle says no", Err: err}
@@ -109,10 +116,73 @@ func (m *memSink) Publish(ctx context.Context, p *Publication, local func(contex
 	if err := m.trip("before commit"); err != nil {
 		return err
 	}
-	m.tables = next
+	m.tables, m.bad = next, bad
 	f.Step, f.Cut, f.Manifest, f.At = p.Step, p.Cut.clone(), p.Hash, time.Now()
 	m.history = append(m.history, p)
 	return m.trip("after commit")
+}
+
+// quarantine is what is in quarantine after p.
+func (m *memSink) quarantine(ctx context.Context, p *Publication, local func(context.Context, Part) (string, error)) (map[WarehouseTable]map[string]string, error) {
+	out := map[WarehouseTable]map[string]string{}
+	for t, rows := range m.bad {
+		out[t] = maps.Clone(rows)
+	}
+	for _, t := range p.Manifest.Tables {
+		if t.Replace {
+			delete(out, t.Table)
+		}
+	}
+	q := p.Manifest.Quarantine
+	if q == nil {
+		return out, nil
+	}
+	var upserts, deletes int64
+	for _, part := range q.Parts {
+		path, err := local(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		err = parquet.Read(ctx, path, parquet.Schema{Columns: q.Columns, Op: true}, func(b arrow.RecordBatch) error {
+			text := func(c, i int) string { return b.Column(c).(*array.String).Value(i) }
+			for i := range int(b.NumRows()) {
+				t, key := WarehouseTable{text(0, i), text(1, i)}, text(2, i)
+				_, in := out[t][key]
+				if b.Column(len(q.Columns)).(*array.Int32).Value(i) == int32(ingest.Delete) {
+					if !in {
+						return fmt.Errorf("%s is let out of quarantine and was not in it", t)
+					}
+					deletes++
+					delete(out[t], key)
+					continue
+				}
+				upserts++
+				if out[t] == nil {
+					out[t] = map[string]string{}
+				}
+				out[t][key] = text(5, i)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if upserts != q.Upserts || deletes != q.Deletes {
+		return nil, fmt.Errorf("%d and %d rows go into and out of quarantine, the manifest says %d and %d", upserts, deletes, q.Upserts, q.Deletes)
+	}
+	return out, nil
+}
+
+func (m *memSink) Quarantined(context.Context, string) (out []Quarantined, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for t, rows := range m.bad {
+		for key := range rows {
+			out = append(out, Quarantined{t, key})
+		}
+	}
+	return out, nil
 }
 
 func (m *memSink) load(ctx context.Context, tables map[string]map[int64][]any, t TableLoad, local func(context.Context, Part) (string, error)) error {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/parquet"
+	statefile "github.com/tidemill/tidemill/window/state"
 	"github.com/tidemill/tidemill/window/view"
 )
 
@@ -27,6 +28,7 @@ import (
 type memState struct {
 	path string
 	now  memData
+	sick bool       // values that end in 7 are bad
 	mu   sync.Mutex // spill runs beside prepare
 }
 
@@ -36,7 +38,7 @@ type memData struct {
 }
 
 func openMem(_ context.Context, c *Config) (engine, error) {
-	m := &memState{path: filepath.Join(c.Dir, stateFile), now: memData{Images: map[string]map[int64]int64{}}}
+	m := &memState{sick: c.MaxQuarantine > 0, path: filepath.Join(c.Dir, stateFile), now: memData{Images: map[string]map[int64]int64{}}}
 	b, err := os.ReadFile(m.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return m, nil
@@ -206,7 +208,7 @@ func (m *memState) prepare(ctx context.Context, w *work, dir string, save func([
 			}
 			ops = append(ops, pairRow{id: id, a: &c.V, delete: c.Delete})
 		}
-		if err := writeTable(ctx, &out, dir, r.table, w.inputs[r.input].schema.Columns, r.replace, ops); err != nil {
+		if err := m.writeTable(ctx, &out, dir, r.table, w.inputs[r.input].schema.Columns, r.replace, ops, w.quarantine[r.table]); err != nil {
 			return timings{}, err
 		}
 	}
@@ -218,7 +220,7 @@ func (m *memState) prepare(ctx context.Context, w *work, dir string, save func([
 		if v.mode == moves {
 			old = pairs(m.now.Images, v.JoinedView)
 		}
-		if err := writeTable(ctx, &out, dir, v.Table, v.View.Columns, v.mode == replaces, difference(old, pairs(next.Images, v.JoinedView))); err != nil {
+		if err := m.writeTable(ctx, &out, dir, v.Table, v.View.Columns, v.mode == replaces, difference(old, pairs(next.Images, v.JoinedView)), w.quarantine[v.Table]); err != nil {
 			return timings{}, err
 		}
 	}
@@ -265,14 +267,39 @@ func difference(old, now map[int64]pairRow) []pairRow {
 	return out
 }
 
+// sickValue is what the tests take for a value that no warehouse can hold.
+func sickValue(v *int64) bool { return v != nil && *v%10 == 7 }
+
+// screen is what window/state does with bad rows, in few words.
+func (m *memState) screen(pt *preparedTable, ops []pairRow, open map[string]bool) (kept []pairRow) {
+	for _, o := range ops {
+		key := fmt.Sprintf("[%d]", o.id)
+		bad := m.sick && !o.delete && (sickValue(o.a) || sickValue(o.b))
+		switch {
+		case bad:
+			pt.bad = append(pt.bad, statefile.BadRow{Key: key, Column: "v", Fault: parquet.OutOfCalendar, Row: "{}"})
+			pt.faults = map[statefile.FaultAt]int64{{Column: "v", Fault: parquet.OutOfCalendar}: int64(len(pt.bad))}
+			o.delete = true
+		case open[key] && !pt.load.Replace:
+			pt.resolved = append(pt.resolved, key)
+		}
+		if !bad || !pt.load.Replace {
+			kept = append(kept, o)
+		}
+	}
+	return kept
+}
+
 // writeTable writes operations as one Parquet part.
-func writeTable(ctx context.Context, out *[]preparedTable, dir string, t WarehouseTable, cols []ingest.Column, replace bool, ops []pairRow) error {
+func (m *memState) writeTable(ctx context.Context, out *[]preparedTable, dir string, t WarehouseTable, cols []ingest.Column, replace bool, ops []pairRow, open map[string]bool) error {
 	if len(ops) == 0 && !replace {
 		return nil
 	}
 	slices.SortFunc(ops, func(a, b pairRow) int { return cmp.Compare(a.id, b.id) })
 	s := parquet.Schema{Columns: cols, Op: true}
-	load := TableLoad{Table: t, Columns: cols, Key: []string{"id"}, Replace: replace}
+	pt := preparedTable{load: TableLoad{Table: t, Columns: cols, Key: []string{"id"}, Replace: replace}}
+	ops = m.screen(&pt, ops, open)
+	load := &pt.load
 	b := array.NewRecordBuilder(memory.DefaultAllocator, s.Arrow())
 	defer b.Release()
 	number := func(col int, v *int64, null bool) {
@@ -307,7 +334,6 @@ func writeTable(ctx context.Context, out *[]preparedTable, dir string, t Warehou
 	if err != nil {
 		return err
 	}
-	pt := preparedTable{load: load}
 	for _, f := range files {
 		pt.load.Parts = append(pt.load.Parts, Part{Bytes: f.Bytes, Rows: f.Rows, SHA256: f.SHA256})
 		pt.files = append(pt.files, f.Path)

@@ -16,6 +16,8 @@ type order struct {
 	based   bool         // the pipeline has published its base
 	cut     Cut          // after prev
 	dropped []topicSlice // slices behind the cut whose rows, and all before them, are of no use
+	until   Cut          // of a replay: where it ends; nil otherwise
+	have    stock        // what the log holds of the topics that have begun a generation
 }
 
 // topicStep is what a step does with one topic.
@@ -93,20 +95,24 @@ func (o *order) fill(s *source) ([]Missing, int64, error) {
 		// The topic is read again from further back: the prefix of its source is past this slice already.
 		c := o.cut[s.name]
 		for topic, t := range out.topics {
-			h, f := holds(o.heldIn(c, topic), t, false)
+			hold, now := o.held(s, c, topic)
+			h, f, anew := holds(hold, now, t, false)
 			if h == nil {
 				return nil, 0, integrity("source %s: topic %s was read again from before its cut", s.name, topic)
 			}
-			c.hold(topic, h, f, t.parts)
-			if f == drops {
+			c.hold(topic, h, f, anew, t)
+			switch {
+			case f == drops:
 				o.dropped = append(o.dropped, topicSlice{topic, out.id})
+			case anew:
+				o.dropped = append(o.dropped, topicSlice{topic, beginning{id: out.id}.before()})
 			}
 		}
 	}
 }
 
 // hold notes what a slice did to a topic. Its cut moves past the slice unless its rows are still needed for a base.
-func (c SourceCut) hold(topic string, h *Hold, f fate, parts []PartCut) {
+func (c SourceCut) hold(topic string, h *Hold, f fate, anew bool, t sealedTopic) {
 	if h == nil {
 		delete(c.Held, topic)
 	} else {
@@ -114,9 +120,9 @@ func (c SourceCut) hold(topic string, h *Hold, f fate, parts []PartCut) {
 	}
 	switch {
 	case f != gathers:
-		c.Topics[topic] = parts
-	case c.Topics[topic] == nil:
-		c.Topics[topic] = start(len(parts)) // its base needs everything from the beginning
+		c.Topics[topic] = t.parts
+	case anew, c.Topics[topic] == nil:
+		c.Topics[topic] = t.from // its base needs everything from here on
 	}
 }
 
@@ -198,7 +204,7 @@ func (o *order) share(s *source, w sliceID) (n int, single, ok bool, err error) 
 	}
 	head := s.ready[0]
 	if !head.id.start.Before(w.end) {
-		if _, begun := o.cut[s.name]; begun {
+		if _, begun := o.cut[s.name]; begun && !s.leaps(head) {
 			return 0, false, false, integrity("source %s: slice %s where window %s is due", s.name, head.id, w.start.Format(time.RFC3339))
 		}
 		return 0, false, true, nil
@@ -257,19 +263,32 @@ func (o *order) baseReady(c *chosen) bool {
 			return false
 		}
 		last := s.ready[n-1]
-		for topic, t := range last.topics {
-			h := o.heldIn(o.cut[s.name], topic)
+		for topic := range s.inputs(last.registry) {
+			t, in := last.topics[topic]
+			if !in { // its generation begins later
+				return false
+			}
+			h, now := o.held(s, o.cut[s.name], topic)
 			for _, r := range s.ready[:n-1] { // a table that was parked on the way
 				if rt, in := r.topics[topic]; in {
-					h, _ = holds(h, rt, false)
+					h, _, _ = holds(h, now, rt, false)
 				}
 			}
-			if gated(h, t) {
+			if gated(h, now, t) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// held is a topic's hold in a cut, nil when it is published, and the generation that it is in.
+func (o *order) held(s *source, c SourceCut, topic string) (h *Hold, generation int) {
+	if _, known := c.Topics[topic]; !known {
+		return &Hold{Generation: s.begins[topic].generation}, 0
+	}
+	table := s.inputs(c.Registry)[topic]
+	return o.heldIn(c, topic), table.Generation()
 }
 
 // heldIn is a topic's hold in a cut. A topic that the cut does not know is new: it waits for its first load.
@@ -288,14 +307,19 @@ func (o *order) absorb(st *plannedStep, s *source, r *sealedSlice, baseable bool
 	c := st.cut[s.name].clone()
 	tables := s.inputs(r.registry)
 	for topic, t := range r.topics {
-		h, f := holds(o.heldIn(c, topic), t, baseable)
-		c.hold(topic, h, f, t.parts)
+		hold, now := o.held(s, c, topic)
+		h, f, anew := holds(hold, now, t, baseable)
+		c.hold(topic, h, f, anew, t)
 		ts := topicStep{
 			source: s.name, table: tables[topic].Schema.Table, schema: tables[topic].Schema,
 			fate: f, rows: st.topics[topic].rows + t.rows, upTo: r.id, dropped: st.topics[topic].dropped,
 		}
-		if f == drops {
+		switch {
+		case f == drops:
 			ts.dropped = &r.id
+		case anew:
+			before := beginning{id: r.id}.before()
+			ts.dropped = &before
 		}
 		st.topics[topic] = ts
 		st.rows += t.rows

@@ -250,6 +250,7 @@ func TestOrderIsDeterministic(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		for i := range 1 + rng.IntN(3) {
 			g := newGen(string(rune('a'+i)), t0.Add(time.Duration(rng.IntN(3))*minute15))
+			g.resyncs = seed%2 == 0
 			g.generate(rng, 3+rng.IntN(5))
 			gens = append(gens, g)
 		}

@@ -47,6 +47,9 @@ type Config struct {
 	// SnapshotKeep is how many state snapshots stay, each with the log that a restore from it needs. Default 2: one may be
 	// unreadable.
 	SnapshotKeep int
+	// MaxQuarantine is how many rows a publish may leave out of its tables because no warehouse can hold one of their values.
+	// With more the pipeline halts. Default 0: no row is missing unless somebody has agreed to it.
+	MaxQuarantine int64
 	// Grace is how long a load in flight may go on after a stop was asked. Default 30 s.
 	Grace time.Duration
 
@@ -129,7 +132,7 @@ func (p *Pipeline) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("registering the gauges: %w", err)
 	}
 	defer func() { err = errors.Join(err, gauges.Unregister()) }()
-	fence, err := p.acquire(ctx)
+	fence, log, err := p.acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,7 +144,7 @@ func (p *Pipeline) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, state.close()) }()
-	k := &keeper{cfg: &p.cfg, meter: p.meter, board: &p.board, attrs: pipelineAttr(p.cfg.Name), state: state, fence: fence, checked: map[string]bool{}}
+	k := &keeper{cfg: &p.cfg, meter: p.meter, board: &p.board, attrs: pipelineAttr(p.cfg.Name), state: state, log: log, fence: fence, checked: map[string]bool{}}
 	if err := k.recover(ctx, work); err != nil {
 		return err
 	}
@@ -155,26 +158,29 @@ func isFinal(err error) bool {
 }
 
 // acquire makes this run the owner: first the claim, which makes an epoch, then the fence with it, then everything else.
-func (p *Pipeline) acquire(ctx context.Context) (Fence, error) {
+func (p *Pipeline) acquire(ctx context.Context) (_ Fence, log string, err error) {
 	cl, err := kafka.New(p.cfg.Kafka)
 	if err != nil {
-		return Fence{}, err
+		return Fence{}, "", err
 	}
 	defer cl.Close()
+	if log, err = p.identify(ctx, cl); err != nil {
+		return Fence{}, "", err
+	}
 	epoch, err := kafka.Claim(ctx, cl, "pipeline/"+p.cfg.Name, p.cfg.Owner)
 	if err != nil {
-		return Fence{}, err
+		return Fence{}, "", err
 	}
 	p.board.set(func(s *Status) { s.Epoch = epoch })
 	fence, err := p.cfg.Sink.Acquire(ctx, p.cfg.Name, epoch)
 	if err != nil {
-		return Fence{}, fmt.Errorf("taking the fence: %w", err)
+		return Fence{}, "", fmt.Errorf("taking the fence: %w", err)
 	}
 	if fence.Epoch != epoch {
-		return Fence{}, fmt.Errorf("taking the fence: it shows epoch %d after epoch %d took it: %w", fence.Epoch, epoch, ErrFenced)
+		return Fence{}, "", fmt.Errorf("taking the fence: it shows epoch %d after epoch %d took it: %w", fence.Epoch, epoch, ErrFenced)
 	}
 	p.board.set(func(s *Status) { s.Published, s.At = fence.Step, fence.At })
-	return fence, nil
+	return fence, log, nil
 }
 
 // state opens the state file. One that cannot be opened is thrown away (invariant 6).
@@ -194,6 +200,9 @@ func (p *Pipeline) state(ctx context.Context) (engine, error) {
 
 // follow publishes step after step from the fence on.
 func (k *keeper) follow(ctx, work context.Context) error {
+	if err := k.readQuarantine(ctx); err != nil {
+		return err
+	}
 	from := k.fence
 	from.Cut = from.Cut.clone()
 	stateful := true // before the first publish nothing is known, and everything is needed
@@ -202,10 +211,13 @@ func (k *keeper) follow(ctx, work context.Context) error {
 		if err != nil {
 			return err
 		}
-		rebase(from.Cut, plan, k.sourceOf())
+		rebase(from.Cut, plan, k.sourceOf(), k.newest)
+		if err := k.ground(ctx, from.Cut); err != nil {
+			return err
+		}
 		stateful = plan.stateful()
 	}
-	s, err := k.session(ctx, from, k.cfg.Wants)
+	s, err := k.session(ctx, newOrder(from, k.cfg.Sources, k.cfg.Wants))
 	if err != nil {
 		return err
 	}

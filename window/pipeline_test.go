@@ -1,6 +1,7 @@
 package window
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -89,6 +90,9 @@ func TestLiveLog(t *testing.T) {
 	a.loads[y] = 1
 	a.seal(true)
 	b.append(t)
+	if got := p.Status().Stands; len(got) != 1 || got[0].Table.String() != "raw_a.y" {
+		t.Errorf("while y loads %v stand still", got)
+	}
 	eventually(t, "10:30 is published", func() bool { return p.Status().Published.same(step(30, 0, true)) })
 	s := p.Status()
 	if len(s.Tables) != 2 || s.Tables[1].Table != "raw_a.y" || s.Tables[1].Upserts == 0 || !s.Tables[1].Window.same(step(30, 0, true)) {
@@ -345,7 +349,8 @@ func TestTrimAndRestore(t *testing.T) {
 	}
 }
 
-// Batches that were too large for the log lie in the store; one that is not what its claim says halts the pipeline.
+// Batches that were too large for the log lie in the store; one that is not what its claim says halts the pipeline, even
+// when it is a batch of that many bytes and rows.
 func TestClaimCheck(t *testing.T) {
 	for _, tampered := range []bool{false, true} {
 		a := newGen("a", t0)
@@ -356,7 +361,11 @@ func TestClaimCheck(t *testing.T) {
 		a.seal(true)
 		b := newBench(t, a)
 		r := &a.logs[x][0][1]
-		b.claim(t, r, tampered)
+		var instead []byte
+		for tampered && (len(instead) != len(r.payload) || bytes.Equal(instead, r.payload)) {
+			instead = a.fill(x, 0, 9)
+		}
+		b.claim(t, r, instead)
 		b.append(t)
 		err := b.until(t, b.config(), step(0, 0, true))
 		if tampered != errors.Is(err, ErrIntegrity) || !tampered && err != nil {
@@ -433,6 +442,9 @@ func TestViewWithoutItsInputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Plan = only(true)
+	if err := kafka.Trim(t.Context(), b.client, map[string][]int64{g.versions[0].Tables[0].Topic: {2}}); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.until(t, cfg, step(30, 0, true)); !isRefused(err) || !strings.Contains(err.Error(), "tidemill resync care") {
 		t.Errorf("ended with %v, want a refusal that names resync", err)
 	}

@@ -2,6 +2,7 @@ package window
 
 import (
 	"context"
+	"fmt"
 	"maps"
 
 	"github.com/tidemill/tidemill/ingest"
@@ -85,15 +86,15 @@ func viewMode(v JoinedView, sources map[string]string, st *plannedStep) mode {
 }
 
 // rebase holds the topics whose replica has no base yet although the topic itself is live: a table that was added to the
-// configuration later, or renamed. They are read again from the beginning and get a base of their own.
-func rebase(cut Cut, plan *Plan, sources map[string]string) {
+// configuration later, or renamed. They are read again from the beginning of their generation and get a base of their own.
+func rebase(cut Cut, plan *Plan, sources map[string]string, newest func(source, topic string) (ingest.RegistryTable, bool)) {
 	for _, r := range plan.Replicas {
 		c, begun := cut[sources[r.Topic]]
-		parts, known := c.Topics[r.Topic]
+		_, known := c.Topics[r.Topic]
 		_, held := c.Held[r.Topic]
 		if begun && known && !held && c.Outputs[r.Table.String()] != upsertReplica {
-			c.Held[r.Topic] = Hold{Loads: -1}
-			c.Topics[r.Topic] = start(len(parts))
+			t, _ := newest(sources[r.Topic], r.Topic)
+			c.holdAnew(t)
 		}
 	}
 }
@@ -118,4 +119,44 @@ func outputs(st *plannedStep, plan *Plan, modes []mode, sources map[string]strin
 	for i, v := range plan.Views {
 		note(v.View.Relations[0].Input, v.Table, v.View.Hash(), modes[i] == replaces)
 	}
+}
+
+// standing lists the outputs that do not move, because a table that they are made of is held.
+func standing(st *plannedStep, plan *Plan, modes []mode, sources map[string]string) []Standing {
+	why := func(topic string) (string, bool) {
+		c := st.cut[sources[topic]]
+		h, held := c.Held[topic]
+		switch {
+		case !held:
+			return "", false
+		case h.Parked == "":
+			return "it is being loaded", true
+		}
+		return h.Parked, true
+	}
+	var out []Standing
+	for _, r := range plan.Replicas {
+		if text, held := why(r.Topic); held {
+			out = append(out, Standing{r.Table, text})
+		}
+	}
+	for i, v := range plan.Views {
+		if modes[i] != stands {
+			continue
+		}
+		for _, r := range v.View.Relations {
+			if text, held := why(r.Input); held {
+				out = append(out, Standing{v.Table, fmt.Sprintf("its input %s stands still: %s", inputName(r, sources), text)})
+				break
+			}
+		}
+	}
+	return out
+}
+
+func inputName(r view.Relation, sources map[string]string) string {
+	if r.Schema == nil {
+		return r.Input
+	}
+	return sources[r.Input] + "." + r.Schema.Table.String()
 }

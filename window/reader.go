@@ -52,11 +52,7 @@ func (s *session) fetchError(fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
 		switch {
 		case errors.Is(e.Err, kerr.OffsetOutOfRange): // H7, H11, H20: never jump, never skip
-			return &RefusedError{
-				What: fmt.Sprintf("topic %s partition %d: the log no longer holds, or does not yet hold, the offset that pipeline %s needs next", e.Topic, e.Partition, s.cfg.Name),
-				Hint: "it was trimmed or the topic was made anew: tidemill resync " + s.cfg.Name + " loads the table again",
-				Err:  e.Err,
-			}
+			return s.trimmed(fmt.Sprintf("topic %s partition %d: the log no longer holds, or does not yet hold, the offset that pipeline %s needs next", e.Topic, e.Partition, s.cfg.Name), e.Err)
 		case e.Topic != "" && !kerr.IsRetriable(e.Err):
 			return fmt.Errorf("reading topic %s partition %d: %w", e.Topic, e.Partition, e.Err)
 		case e.Topic == "":
@@ -260,24 +256,21 @@ func (s *session) learn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	have, err := s.generations(ctx, registries)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range registries {
-		parts, err := s.order.learn(r)
-		if err != nil {
-			return err
-		}
-		s.follow(r.Source, parts)
+	s.order.have = have
+	parts, err := s.order.learn(registries...)
+	if err != nil {
+		return err
 	}
-	s.news = true
-	return nil
-}
-
-// follow begins to read partitions.
-func (s *session) follow(source string, parts []position) {
+	sources := s.sourceOf()
 	add := map[string]map[int32]kgo.Offset{}
 	for _, p := range parts {
-		s.topics[p.topic] = source
+		s.topics[p.topic] = sources[p.topic]
 		name := s.client.Name(p.topic)
 		if add[name] == nil {
 			add[name] = map[int32]kgo.Offset{}
@@ -287,4 +280,6 @@ func (s *session) follow(source string, parts []position) {
 	if len(add) > 0 {
 		s.client.AddConsumePartitions(add)
 	}
+	s.news = true
+	return nil
 }

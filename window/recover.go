@@ -48,6 +48,7 @@ func (k *keeper) recover(ctx, work context.Context) error {
 	case restore:
 		l = nil
 	}
+	k.fence.Cut = k.fence.Cut.clone() // it may come to hold more
 	return k.reach(ctx, l, what)
 }
 
@@ -124,6 +125,13 @@ func (k *keeper) rebuild(ctx context.Context, l *local, what recovery) error {
 	if at.Step.same(k.fence.Step) {
 		return nil
 	}
+	can, err := k.replayable(ctx, at.Cut)
+	if err != nil {
+		return err
+	}
+	if !can { // what the state needs then comes from the replicas, or from a new base
+		return k.fresh(ctx, saved{Lineage: k.fence.Lineage, Step: k.fence.Step, Cut: k.fence.Cut})
+	}
 	return k.replay(ctx, at)
 }
 
@@ -161,7 +169,9 @@ func (k *keeper) replay(ctx context.Context, at saved) error {
 	wants := func(source string, t ingest.TableName) bool {
 		return k.cfg.Wants(source, t) && known[ingest.Topic(source, t)]
 	}
-	s, err := k.session(ctx, Fence{Step: at.Step, Cut: at.Cut}, wants)
+	o := newOrder(Fence{Step: at.Step, Cut: at.Cut}, k.cfg.Sources, wants)
+	o.until = k.fence.Cut
+	s, err := k.session(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -195,7 +205,7 @@ func (k *keeper) replay(ctx context.Context, at saved) error {
 func (k *keeper) lostTrack(err error) error {
 	return &RefusedError{
 		What: fmt.Sprintf("replaying the log does not lead to the step %s that the warehouse shows", k.fence.Step),
-		Hint: "tidemill resync " + k.cfg.Name + " loads the tables again",
+		Hint: "run: " + ingest.ResyncCommand(k.cfg.Name),
 		Err:  err,
 	}
 }
@@ -243,11 +253,19 @@ func (o *order) at(cut Cut) (topic string, same bool) {
 }
 
 // prime fills inputs that a view needs and the state does not have from their replicas in the warehouse. They stand at the
-// fence, as the state does. Inputs that are held get their images with their base.
+// fence, as the state does. Inputs that are held get their images with their base. So does one that no replica holds, when
+// the log still has all of it.
 func (k *keeper) prime(ctx context.Context, plan *Plan) error {
 	have, err := k.state.topics(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the state: %w", err)
+	}
+	log, err := k.stock(ctx, k.wanted(k.fence.Cut)...)
+	if err != nil {
+		return err
+	}
+	if err := k.readQuarantine(ctx); err != nil {
+		return err
 	}
 	stored, sources := map[string]bool{}, k.sourceOf()
 	for _, t := range have {
@@ -261,10 +279,15 @@ func (k *keeper) prime(ctx context.Context, plan *Plan) error {
 		}
 		replicas := plan.replicas()[topic]
 		reader, can := k.cfg.Sink.(TableReader)
-		if !can || len(replicas) == 0 || c.Outputs[replicas[0].String()] == "" {
+		if !can || len(replicas) == 0 || c.Outputs[replicas[0].String()] == "" || len(k.quarantine[replicas[0]]) > 0 { // rows are missing in it
+			t, _ := k.newest(sources[topic], topic)
+			if log.holds(topic, begin(t)) {
+				c.holdAnew(t)
+				continue
+			}
 			return &RefusedError{
-				What: fmt.Sprintf("a view needs the table %s of source %s, whose rows so far neither the state nor a replica in the warehouse holds", schema.Table, sources[topic]),
-				Hint: fmt.Sprintf("replicate the table in pipeline %s first, or: tidemill resync %s", k.cfg.Name, k.cfg.Name),
+				What: fmt.Sprintf("a view needs the table %s of source %s, whose rows so far neither the state nor a replica in the warehouse nor the log holds", schema.Table, sources[topic]),
+				Hint: "run: " + ingest.ResyncCommand(k.cfg.Name),
 			}
 		}
 		err := k.state.prime(ctx, topic, schema, func(fn func(arrow.RecordBatch) error) error {

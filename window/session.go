@@ -33,11 +33,14 @@ type keeper struct {
 	attrs metric.MeasurementOption
 	board *board
 	state engine
+	log   string     // which one is read: see identify
 	fence Fence      // as of the last publish of this run
 	snaps []snapshot // newest first
 
 	registries map[string]map[int64]*ingest.Registry // by source and version, as last read
 	plan       *Plan                                 // of versions
+	quarantine quarantined                           // as of the last publish of this run
+	prepared   quarantined                           // after the step in work
 	versions   map[string]int64
 
 	partMu  sync.Mutex      // guards checked
@@ -66,14 +69,14 @@ type session struct {
 // fetch in flight to end: longer delays a window, shorter costs an idle cluster requests.
 const fetchWait = 500 * time.Millisecond
 
-// session begins to read at a fence. The caller calls stop.
-func (k *keeper) session(ctx context.Context, f Fence, wants func(string, ingest.TableName) bool) (*session, error) {
+// session begins to read where the order stands. The caller calls stop.
+func (k *keeper) session(ctx context.Context, o *order) (*session, error) {
 	cl, err := kafka.New(k.cfg.Kafka, kgo.FetchMaxWait(fetchWait))
 	if err != nil {
 		return nil, err
 	}
 	s := &session{
-		keeper: k, client: cl, signal: make(chan struct{}, 1), order: newOrder(f, k.cfg.Sources, wants), buffer: newBuffer(),
+		keeper: k, client: cl, signal: make(chan struct{}, 1), order: o, buffer: newBuffer(),
 		topics: map[string]string{}, began: map[sliceID]time.Time{}, turns: map[partitionName]bucketKey{},
 	}
 	if err := s.learn(ctx); err != nil {
@@ -162,6 +165,9 @@ func (s *session) learnNew(ctx context.Context) error {
 func (s *session) decide() (*plannedStep, []Missing, map[string]int64, error) {
 	s.news = false
 	st, missing, need, err := s.order.next()
+	if st != nil {
+		st.cut.in(s.log)
+	}
 	s.shed(s.order.dropped)
 	s.order.dropped = nil
 	return st, missing, need, err

@@ -3,6 +3,7 @@ package window
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -31,7 +32,8 @@ type SourceCut struct {
 	End      time.Time            `json:"end"`   // end of that window
 	Epoch    int64                `json:"epoch"` // highest epoch marker seen
 	Registry int64                `json:"registry"`
-	AsOf     time.Time            `json:"as_of"` // commit time of the last group in the prefix
+	AsOf     time.Time            `json:"as_of"`         // commit time of the last group in the prefix
+	Log      string               `json:"log,omitempty"` // which one the rest is about
 	Topics   map[string][]PartCut `json:"topics"`
 	// Held names the topics whose table is not in the publishes yet, or not any more. Their Topics entry is where the
 	// rows begin that their next base will need, not the end of the prefix.
@@ -43,10 +45,12 @@ type SourceCut struct {
 }
 
 // Hold says why a table stands still while its pipeline goes on. It ends, with a new base, at the first final step whose
-// seal has more completed loads than Loads and is not parked.
+// seal is of the generation, or of a later one, has more completed loads than Loads and is not parked.
 type Hold struct {
 	Parked string `json:"parked,omitempty"` // why; empty while the table is being loaded
 	Loads  int    `json:"loads"`
+	// Generation is the one that the base will be of: ingest.Base.
+	Generation int `json:"generation,omitempty"`
 }
 
 // PartCut is the end of the prefix in one partition.
@@ -102,6 +106,9 @@ type Manifest struct {
 	Step     Step        `json:"step"`
 	Attempt  string      `json:"attempt"`
 	Tables   []TableLoad `json:"tables"`
+	// Quarantine is what the publish puts into quarantine and lets out of it: QuarantineColumns. What is in quarantine of a
+	// table that is replaced is let out with that.
+	Quarantine *TableLoad `json:"quarantine,omitempty"`
 }
 
 // Publication is one publish: everything a sink needs for its single transaction.
@@ -123,12 +130,20 @@ type ReceiptStats struct {
 	TraceID  string            `json:"trace_id"`
 	RowsIn   int64             `json:"rows_in"` // change rows read from the log for this step
 	Late     int64             `json:"late"`
-	Parked   map[string]string `json:"parked,omitempty"` // table -> reason
+	Changed  int64             `json:"changed,omitempty"` // texts with U+0000, which their parts do not have
+	Parked   map[string]string `json:"parked,omitempty"`  // table -> reason
+	Stands   []Standing        `json:"stands,omitempty"`  // outputs that do not move with this step, in the plan's order
 	Accum    time.Duration     `json:"accumulate"`
 	Collapse time.Duration     `json:"collapse"`
 	Join     time.Duration     `json:"join"`
 	Parquet  time.Duration     `json:"parquet"`
 	Upload   time.Duration     `json:"upload"`
+}
+
+// Standing is an output that a step leaves as it is: it is as of an earlier step than the fence's.
+type Standing struct {
+	Table WarehouseTable `json:"table"`
+	Why   string         `json:"why"`
 }
 
 // Sink is a warehouse. Implementations live in sinks/*. All methods are called by the one owner of a pipeline; different
@@ -143,9 +158,11 @@ type Sink interface {
 	Fence(ctx context.Context, pipeline string) (Fence, error)
 	// Publish runs the one transaction of DESIGN §5: lock the fence; require predecessor, epoch and lineage or return
 	// ErrFenced; create or widen tables; load every part into staging made from its columns; compare row counts with
-	// the manifest; delete and insert; move the fence; append the receipt; commit. local returns the path of a local
+	// the manifest; delete and insert; bring the quarantine up to date; move the fence; append the receipt; commit. local returns the path of a local
 	// copy of a part, verified against its hash.
 	Publish(ctx context.Context, p *Publication, local func(ctx context.Context, part Part) (string, error)) error
+	// Quarantined lists the rows of the pipeline that are in quarantine as of the fence.
+	Quarantined(ctx context.Context, pipeline string) ([]Quarantined, error)
 	Close() error
 }
 
@@ -177,6 +194,20 @@ var (
 	ErrFenced  = errors.New("another owner holds the fence")
 	ErrNoFence = errors.New("the pipeline has no fence row yet")
 )
+
+// NoColumnError is what a TableReader returns for a column that the warehouse's table does not have yet: no published row has
+// had it.
+type NoColumnError struct {
+	Table  WarehouseTable
+	Column string
+}
+
+func (e *NoColumnError) Error() string {
+	return fmt.Sprintf("the table %s has no column %s", e.Table, e.Column)
+}
+
+// Retryable reports that the same call fails again.
+func (e *NoColumnError) Retryable() bool { return false }
 
 // RefusedError is an error that stays until a person acts. Hint is the statement or command that helps.
 type RefusedError struct {

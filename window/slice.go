@@ -14,16 +14,19 @@ type partSeal struct {
 	id     sliceID
 	header ingest.Header
 	seal   ingest.Seal
+	from   PartCut // just past the seal before, or where reading began
 	at     PartCut
 	prints map[uint64]bool // schema fingerprints of the slice's batches
 }
 
 // sealedTopic is one topic's share of a complete slice.
 type sealedTopic struct {
-	parts  []PartCut // just past the seals
-	rows   int64
-	loads  int
-	parked string
+	from       []PartCut // where the slice begins
+	parts      []PartCut // just past the seals
+	rows       int64
+	loads      int
+	generation int
+	parked     string
 }
 
 // sealedSlice is a slice that is sealed in every partition of every input topic of its registry version.
@@ -49,6 +52,7 @@ type source struct {
 	tables     map[int64]map[string]ingest.RegistryTable // inputs, by registry version and topic
 	prints     map[string]map[uint64]bool                // schema fingerprints that a topic's table has had
 	parts      map[string][]*part                        // by topic; a topic's partitions are added all at once
+	begins     map[string]beginning                      // by topic: where reading begins, when that is with a generation
 	last       *sliceID                                  // last slice that a step has consumed or that waits in ready
 	lastFinal  bool
 	ready      []*sealedSlice // complete, not consumed by a step
@@ -57,13 +61,27 @@ type source struct {
 // part is one partition: its tracker and the seals not yet assembled.
 type part struct {
 	tracker
+	from   PartCut // just past the last seal
 	seals  []partSeal
 	prints map[uint64]bool
 }
 
 func newSource(name string, wants func(ingest.TableName) bool) *source {
 	return &source{name: name, wants: wants, registries: map[int64]*ingest.Registry{}, parts: map[string][]*part{},
-		tables: map[int64]map[string]ingest.RegistryTable{}, prints: map[string]map[uint64]bool{}}
+		tables: map[int64]map[string]ingest.RegistryTable{}, prints: map[string]map[uint64]bool{}, begins: map[string]beginning{}}
+}
+
+// beginning is the first slice of a table's generation. A topic that is read from there on takes no part in the slices before.
+type beginning struct {
+	id         sliceID
+	generation int
+}
+
+// before is behind all slices before the one that b names.
+func (b beginning) before() sliceID { return sliceID{b.id.start, b.id.end, b.id.k - 1} }
+
+func beginningOf(b *ingest.Base) beginning {
+	return beginning{newSliceID(b.Window, b.WindowEnd, int(b.Slice)), b.Generation}
 }
 
 // know takes in a registry version.
@@ -94,8 +112,8 @@ func (p *part) accept(h *ingest.Header, seal ingest.Seal) {
 		}
 		p.prints[h.Fingerprint] = true
 	case ingest.SealRecord:
-		p.seals = append(p.seals, partSeal{headerSlice(h), *h, seal, p.at, p.prints})
-		p.prints = nil
+		p.seals = append(p.seals, partSeal{headerSlice(h), *h, seal, p.from, p.at, p.prints})
+		p.from, p.prints = p.at, nil
 	}
 }
 
@@ -136,7 +154,11 @@ func (s *source) assemble() (out *sealedSlice, behind bool, missing []Missing, n
 	for _, topic := range slices.Sorted(maps.Keys(s.parts)) {
 		parts := s.parts[topic]
 		table, in := want[topic]
-		if behind && !headsAt(parts, id) {
+		early := id.compare(s.begins[topic].id) < 0
+		if early && headsAt(parts, id) {
+			return nil, false, nil, 0, integrity("source %s: topic %s has a seal of %s before its generation begins, with %s", s.name, topic, id, s.begins[topic].id)
+		}
+		if early || behind && !headsAt(parts, id) {
 			continue // only topics that are read again take part in a slice behind the prefix
 		}
 		if !in {
@@ -159,11 +181,22 @@ func (s *source) assemble() (out *sealedSlice, behind bool, missing []Missing, n
 	if len(missing) > 0 {
 		return nil, behind, missing, 0, nil
 	}
-	if !behind && s.last != nil && !s.last.follows(s.lastFinal, id) {
+	if !behind && s.last != nil && !s.last.follows(s.lastFinal, id) && !s.leaps(out) {
 		return nil, false, nil, 0, integrity("source %s: slice %s follows %s (final: %v)", s.name, id, *s.last, s.lastFinal)
 	}
 	s.pop(out, behind)
 	return out, behind, nil, 0, nil
+}
+
+// leaps reports whether every topic of a slice is read from that slice on only: those between the last one and it are of no
+// use to this pipeline, and may not be in the log any more.
+func (s *source) leaps(out *sealedSlice) bool {
+	for topic := range out.topics {
+		if s.begins[topic].id != out.id {
+			return false
+		}
+	}
+	return true
 }
 
 func headsAt(parts []*part, id sliceID) bool {
@@ -176,7 +209,7 @@ func (s *source) gather(out *sealedSlice, topic string, parts []*part, table ing
 	if len(parts) != table.Partitions {
 		return nil, integrity("it has %d partitions, registry %d says %d", len(parts), out.registry, table.Partitions)
 	}
-	st := sealedTopic{loads: -1}
+	st := sealedTopic{loads: -1, generation: table.Generation()}
 	for i, p := range parts {
 		if len(p.seals) == 0 {
 			missing = append(missing, Missing{Source: s.name, Topic: topic, Partition: i, What: "seal " + out.id.String()})
@@ -203,7 +236,7 @@ func (s *source) gather(out *sealedSlice, topic string, parts []*part, table ing
 // add merges a partition's seal into its topic. After a takeover in the middle of sealing, the seals of one slice may
 // disagree about loads: the load counts as complete only when every partition says so.
 func (t *sealedTopic) add(p *partSeal) {
-	t.parts = append(t.parts, p.at)
+	t.from, t.parts = append(t.from, p.from), append(t.parts, p.at)
 	t.rows += p.header.Rows
 	if t.loads < 0 || p.seal.Loads < t.loads {
 		t.loads = p.seal.Loads

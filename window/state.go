@@ -128,18 +128,20 @@ func (d *duckState) prepare(ctx context.Context, w *work, dir string, save func(
 		return timings{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	var plan statefile.Plan
+	plan := statefile.Plan{MaxBad: w.maxBad}
 	var tables []WarehouseTable
 	used := map[string]bool{}
 	for _, r := range w.replicas {
 		in := w.inputs[r.input]
 		used[in.topic] = true
 		tables = append(tables, r.table)
-		plan.Outputs = append(plan.Outputs, statefile.Output{Name: r.table.String(), Input: in.topic, Schema: in.schema, Replace: r.replace})
+		plan.Outputs = append(plan.Outputs, statefile.Output{Name: r.table.String(), Input: in.topic, Schema: in.schema, Replace: r.replace, Quarantined: w.quarantine[r.table]})
 	}
 	for _, v := range w.views {
 		tables = append(tables, v.Table)
-		plan.Outputs = append(plan.Outputs, statefile.Output{Name: v.Table.String(), View: v.View, Hold: v.mode == stands, Past: v.past, Replace: v.mode == replaces})
+		plan.Outputs = append(plan.Outputs, statefile.Output{
+			Name: v.Table.String(), View: v.View, Hold: v.mode == stands, Past: v.past, Replace: v.mode == replaces, Quarantined: w.quarantine[v.Table],
+		})
 	}
 	var changes []statefile.Changes
 	for _, in := range w.inputs {
@@ -186,10 +188,13 @@ func preparedTables(tables []WarehouseTable, deltas []statefile.Delta) ([]prepar
 		if d.Output != tables[i].String() {
 			return nil, fmt.Errorf("the delta of %s came where that of %s was due", d.Output, tables[i])
 		}
-		if len(d.Parts) == 0 && !d.Replace {
+		if len(d.Parts) == 0 && !d.Replace && len(d.Faults)+len(d.Resolved) == 0 {
 			continue
 		}
-		t := preparedTable{load: TableLoad{Table: tables[i], Columns: d.Columns, Key: d.Key, Upserts: d.Upserts, Deletes: d.Deletes, Replace: d.Replace}}
+		t := preparedTable{
+			load: TableLoad{Table: tables[i], Columns: d.Columns, Key: d.Key, Upserts: d.Upserts, Deletes: d.Deletes, Replace: d.Replace},
+			bad:  d.Bad, faults: d.Faults, resolved: d.Resolved, changed: d.Changed,
+		}
 		for _, p := range d.Parts {
 			t.load.Parts = append(t.load.Parts, Part{Bytes: p.Bytes, Rows: p.Rows, SHA256: p.SHA256})
 			t.files = append(t.files, p.Path)
@@ -204,6 +209,13 @@ func halting(err error) error {
 	var key *statefile.KeyError
 	var schema *statefile.SchemaError
 	var primed *statefile.NotPrimedError
+	var expression *statefile.ExpressionError
+	if errors.As(err, &expression) {
+		return &RefusedError{
+			What: "the SQL of a view cannot compute with a value of its tables", Err: err,
+			Hint: "write TRY_CAST for CAST, or TRY(expression), so that such a row gets NULL, or leave it out with WHERE",
+		}
+	}
 	if errors.As(err, &key) || errors.As(err, &schema) || errors.As(err, &primed) {
 		return &RefusedError{What: "the step cannot be prepared", Err: err}
 	}

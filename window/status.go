@@ -20,6 +20,7 @@ type Status struct {
 	Since   time.Time         `json:"since,omitzero"`
 	Loads   []LoadStatus      `json:"loads,omitempty"`
 	Parked  map[string]string `json:"parked,omitempty"` // source.schema.table -> reason
+	Stands  []Standing        `json:"stands,omitempty"` // outputs that did not move with the last step
 	Memory  int64             `json:"memory"`           // bytes of open windows in memory
 	Spilled int64             `json:"spilled"`          // bytes of open windows in local runs
 	Error   string            `json:"error,omitempty"`  // last error, until the next success
@@ -32,6 +33,8 @@ type TableStatus struct {
 	Upserts int64  `json:"upserts"`
 	Deletes int64  `json:"deletes"`
 	Total   int64  `json:"total"` // upserts and deletes since the process started
+	// Quarantined are rows that are not in the table because the warehouse cannot hold one of their values.
+	Quarantined int64 `json:"quarantined,omitempty"`
 }
 
 // LoadStatus is a table whose first load is not complete.
@@ -72,10 +75,26 @@ func (b *board) published(p *Publication, at time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.now.Published, b.now.At, b.now.Error = p.Step, at, ""
-	b.now.Parked = p.Stats.Parked
+	b.now.Parked, b.now.Stands = p.Stats.Parked, p.Stats.Stands
 	for _, t := range p.Manifest.Tables {
 		name := t.Table.String()
-		b.tables[name] = TableStatus{name, p.Step, t.Upserts, t.Deletes, b.tables[name].Total + t.Upserts + t.Deletes}
+		old := b.tables[name]
+		b.tables[name] = TableStatus{name, p.Step, t.Upserts, t.Deletes, old.Total + t.Upserts + t.Deletes, old.Quarantined}
+	}
+}
+
+// quarantined notes how many rows of each table are in quarantine.
+func (b *board) quarantined(rows map[string]int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, t := range b.tables {
+		t.Quarantined = rows[name]
+		b.tables[name] = t
+	}
+	for name, n := range rows {
+		t := b.tables[name]
+		t.Table, t.Quarantined = name, n
+		b.tables[name] = t
 	}
 }
 
@@ -83,7 +102,7 @@ func (b *board) snapshot() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.now
-	s.Parked, s.Missing, s.Loads = maps.Clone(s.Parked), slices.Clone(s.Missing), slices.Clone(s.Loads)
+	s.Parked, s.Stands, s.Missing, s.Loads = maps.Clone(s.Parked), slices.Clone(s.Stands), slices.Clone(s.Missing), slices.Clone(s.Loads)
 	for _, name := range slices.Sorted(maps.Keys(b.tables)) {
 		s.Tables = append(s.Tables, b.tables[name])
 	}

@@ -68,6 +68,7 @@ func (s *session) prepareAndPublish(ctx, work context.Context, st *plannedStep, 
 	if err := s.publish(ctx, work, p); err != nil {
 		return nil, err
 	}
+	s.setQuarantine(s.prepared)
 	return p, s.settled(work, p)
 }
 
@@ -91,7 +92,7 @@ func (k *keeper) mark(ctx context.Context, m saved) error {
 
 // work says what the engine has to do for a step. modes are the views', in order.
 func (s *session) work(st *plannedStep, plan *Plan, taken map[string][]*bucket) (w *work, modes []mode) {
-	w = &work{}
+	w = &work{quarantine: s.quarantine, maxBad: s.cfg.MaxQuarantine}
 	stored, replicas, sources := plan.stateTopics(), plan.replicas(), s.sourceOf()
 	for _, topic := range slices.Sorted(maps.Keys(st.topics)) {
 		ts := st.topics[topic]
@@ -132,11 +133,16 @@ func (s *session) prepare(ctx context.Context, st *plannedStep, taken map[string
 		Manifest: Manifest{Pipeline: s.cfg.Name, Step: st.step, Attempt: attempt},
 		Stats: ReceiptStats{
 			TraceID: trace.SpanContextFromContext(ctx).TraceID().String(), RowsIn: st.rows, Late: st.late, Parked: st.parked, Accum: accumulated,
+			Stands: standing(st, plan, modes, s.sourceOf()),
 		},
 	}
 	began := time.Now()
 	took, err := s.state.prepare(ctx, w, dir, func(tables []preparedTable) ([]byte, error) {
-		if err := s.upload(ctx, p, tables); err != nil {
+		quarantine, err := s.isolate(ctx, p, tables, dir)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.upload(ctx, p, tables, quarantine); err != nil {
 			return nil, err
 		}
 		return json.Marshal(saved{Lineage: p.Lineage, Step: p.Step, Cut: p.Cut, Pending: p})
@@ -159,16 +165,23 @@ const uploads = 4
 
 // upload puts the parts and then the manifest into the store (H16), and completes the publication. Nothing is put for a
 // step that changes no row.
-func (s *session) upload(ctx context.Context, p *Publication, tables []preparedTable) error {
+func (s *session) upload(ctx context.Context, p *Publication, tables []preparedTable, quarantine *preparedTable) error {
 	began := time.Now()
 	var files []string
 	var parts []*Part
-	for _, t := range tables {
+	add := func(t preparedTable) {
 		for i := range t.load.Parts {
 			t.load.Parts[i].Key = partKey(p.Pipeline, t.load.Table, p.Step, p.Manifest.Attempt, i)
 			files, parts = append(files, t.files[i]), append(parts, &t.load.Parts[i])
 		}
+	}
+	for _, t := range tables {
+		add(t)
 		p.Manifest.Tables = append(p.Manifest.Tables, t.load)
+	}
+	if quarantine != nil {
+		add(*quarantine)
+		p.Manifest.Quarantine = &quarantine.load
 	}
 	p.Hash = p.Manifest.Hash()
 	if len(p.Manifest.Tables) == 0 {

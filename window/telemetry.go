@@ -18,8 +18,9 @@ import (
 // meter holds the instruments of the window stage. Names are telemetry's, values are counts and times (never a row).
 type meter struct {
 	rows, published, repeats, void, spilled, applied metric.Int64Counter
+	bad                                              metric.Int64Counter
 	stage, visible                                   metric.Float64Histogram
-	memory                                           metric.Int64ObservableGauge
+	memory, quarantine                               metric.Int64ObservableGauge
 	freshness                                        metric.Float64ObservableGauge
 }
 
@@ -44,12 +45,14 @@ func newMeter(m metric.Meter) (out meter, err error) {
 	out.void = counter(telemetry.MetricLogVoid, "{record}", "records of a superseded owner that were skipped")
 	out.spilled = counter(telemetry.MetricWindowSpilled, "By", "bytes written to local runs")
 	out.applied = counter(telemetry.MetricSinkRows, "{row}", "rows applied to warehouse tables")
+	out.bad = counter(telemetry.MetricWindowBad, "{row}", "rows put into quarantine")
 	out.stage = histogram(telemetry.MetricWindowSeconds, "time of one stage of a step")
 	out.visible = histogram(telemetry.MetricWindowVisible, "window end to commit in the warehouse")
-	var gerr [2]error
+	var gerr [3]error
 	out.memory, gerr[0] = m.Int64ObservableGauge(telemetry.MetricWindowMemory, metric.WithUnit("By"), metric.WithDescription("bytes held by open windows"))
 	out.freshness, gerr[1] = m.Float64ObservableGauge(telemetry.MetricWindowFreshness, metric.WithUnit("s"), metric.WithDescription("now minus the end of the last published window"))
-	return out, errors.Join(err, gerr[0], gerr[1])
+	out.quarantine, gerr[2] = m.Int64ObservableGauge(telemetry.MetricWindowQuarantine, metric.WithUnit("{row}"), metric.WithDescription("rows in quarantine: they are missing in their table"))
+	return out, errors.Join(err, gerr[0], gerr[1], gerr[2])
 }
 
 // observe reports the gauges while a pipeline runs. The caller ends it.
@@ -61,8 +64,13 @@ func (p *Pipeline) observe() (metric.Registration, error) {
 		if !s.Published.Start.IsZero() {
 			o.ObserveFloat64(p.meter.freshness, time.Since(s.Published.End).Seconds(), attrs)
 		}
+		var quarantined int64
+		for _, t := range s.Tables {
+			quarantined += t.Quarantined
+		}
+		o.ObserveInt64(p.meter.quarantine, quarantined, attrs)
 		return nil
-	}, p.meter.memory, p.meter.freshness)
+	}, p.meter.memory, p.meter.quarantine, p.meter.freshness)
 }
 
 // counters notes what the tracker said about a record.
@@ -139,6 +147,9 @@ func (k *keeper) visible(ctx context.Context, p *Publication, at time.Time) {
 		attribute.String(telemetry.KeyManifest, p.Hash))
 	k.meter.rows.Add(ctx, p.Stats.RowsIn, k.attrs)
 	k.meter.published.Add(ctx, 1, k.attrs)
+	if q := p.Manifest.Quarantine; q != nil {
+		k.meter.bad.Add(ctx, q.Upserts, k.attrs)
+	}
 	if p.Step.Final {
 		k.meter.visible.Record(ctx, lag.Seconds(), k.attrs)
 	}

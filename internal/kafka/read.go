@@ -73,6 +73,28 @@ func ReadPartition(ctx context.Context, cfg Config, topic string, partition int,
 	return Read(ctx, cfg, []Range{{topic, partition, from, to}}, func(_ int, r *kgo.Record) error { return fn(r) })
 }
 
+// Follow calls fn with the records of a partition from an offset on, those that come included, until fn returns false or ctx
+// ends.
+func Follow(ctx context.Context, cfg Config, topic string, partition int, from int64, fn func(*kgo.Record) bool) error {
+	at := map[string]map[int32]kgo.Offset{cfg.Prefix + topic: {int32(partition): kgo.NewOffset().At(from)}}
+	cl, err := New(cfg, kgo.ConsumePartitions(at))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	for {
+		fetches := cl.PollFetches(ctx)
+		if err := fetchError(ctx, fetches); err != nil {
+			return err
+		}
+		for it := fetches.RecordIter(); !it.Done(); {
+			if !fn(it.Next()) {
+				return nil
+			}
+		}
+	}
+}
+
 // ReadAll returns all records of a small topic with one partition, up to its present end. A topic that is not there is
 // empty.
 func ReadAll(ctx context.Context, cfg Config, topic string) ([]*kgo.Record, error) {

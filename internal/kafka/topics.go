@@ -102,7 +102,7 @@ func createTopic(ctx context.Context, cl *Client, t Topic) error {
 
 func checkPartitions(name string, have, want int) error {
 	if have != want {
-		return fmt.Errorf("topic %s has %d partitions where %d are expected; the number of a topic that holds rows can't change: resync the table, or set log.partitions back", name, have, want)
+		return fmt.Errorf("topic %s has %d partitions where %d are expected; the number of a topic that holds rows can't change: set log.partitions back", name, have, want)
 	}
 	return nil
 }
