@@ -34,6 +34,10 @@ func (n *null) Begin(context.Context, time.Time) error       { return nil }
 func (n *null) Tick(context.Context) error                   { return nil }
 func (n *null) Partitions(ingest.TableID) int                { return nullPartitions }
 
+func (n *null) Reload(_ context.Context, t ingest.TableName) error {
+	return fmt.Errorf("%s is to be loaded again", t)
+}
+
 func (n *null) Park(_ context.Context, t ingest.TableName, reason string) error {
 	return fmt.Errorf("%s was parked: %s", t, reason)
 }

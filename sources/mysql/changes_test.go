@@ -62,10 +62,21 @@ var changeCases = []changeCase{
 		run: []string{"ALTER TABLE t ADD COLUMN n INT NOT NULL DEFAULT 5, ADD COLUMN g INT AS (id + 1) VIRTUAL", "INSERT INTO t (id, v, n) VALUES (3,'c',6)"}},
 	{name: "alter_converts_old_rows", reload: true, before: []string{"CREATE TABLE t (id INT PRIMARY KEY, e ENUM('a','b'), s VARCHAR(9))", "INSERT INTO t VALUES (1,'a',NULL),(2,'b','x')"},
 		run: []string{"SET SESSION sql_mode=''", "ALTER TABLE t MODIFY e ENUM('b','a'), MODIFY s VARCHAR(9) NOT NULL"}},
+	{name: "alter_renames", reload: true, before: []string{plainTable, "INSERT INTO t VALUES (1,'a'),(2,'b')"}, run: []string{"ALTER TABLE t CHANGE v w VARCHAR(20)"}},
+	{name: "alter_swaps_names", reload: true, before: []string{"CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)", "INSERT INTO t VALUES (1,2,3)"},
+		run: []string{"ALTER TABLE t CHANGE a b INT, CHANGE b a INT"}},
+	{name: "alter_drops_and_adds", reload: true, before: []string{plainTable, "INSERT INTO t VALUES (1,'a')"}, run: []string{"ALTER TABLE t DROP COLUMN v, ADD COLUMN v VARCHAR(20)"}},
+	{name: "alter_drops_then_adds", reload: true, before: []string{plainTable, "INSERT INTO t VALUES (1,'a')"}, run: []string{"ALTER TABLE t DROP v", "ALTER TABLE t ADD v VARCHAR(20)"}},
+	{name: "alter_new_expression", reload: true, before: []string{"CREATE TABLE t (id INT PRIMARY KEY, g INT AS (id * 2) STORED)", "INSERT INTO t (id) VALUES (1)"},
+		run: []string{"ALTER TABLE t DROP g, ADD g INT AS (id * 3) STORED"}},
+	{name: "alter_adds_cascade", before: []string{"CREATE TABLE p (id INT PRIMARY KEY)", "CREATE TABLE t (id INT PRIMARY KEY, p INT)", "INSERT INTO p VALUES (1)", "INSERT INTO t VALUES (1,1)"},
+		tables: []string{"t", "p"}, parked: "mariadb:cascade",
+		run:  []string{"ALTER TABLE t ADD FOREIGN KEY (p) REFERENCES p (id) ON DELETE SET NULL", "DELETE FROM p"},
+		want: []string{"begin", "delete p 1", "mysql:upsert t 1|(null)", "end", "mariadb:park t"}},
 	{name: "alter_type_parks", before: []string{plainTable}, parked: "the type of column `v` changed",
 		run:  []string{"INSERT INTO t VALUES (1,'2')", "ALTER TABLE t MODIFY v INT", "INSERT INTO t VALUES (2,3)"},
 		want: []string{"begin", "upsert t 1|2", "end", "park t"}},
-	{name: "truncate", before: []string{plainTable}, parked: "truncated; then run: tidemill resync",
+	{name: "truncate", before: []string{plainTable}, parked: "truncated; then run: tidemill resync test.db_truncate.t",
 		run:  []string{"INSERT INTO t VALUES (1,'a')", "TRUNCATE t", "INSERT INTO t VALUES (2,'b')"},
 		want: []string{"begin", "upsert t 1|a", "end", "park t"}},
 	{name: "drop_and_create", before: []string{plainTable}, parked: "dropped",
@@ -180,7 +191,7 @@ func (c changeCase) check(t *testing.T, l *lab) {
 	l.settle(rec)
 	if c.reload {
 		rec.await("the second load", func() bool {
-			return slices.Contains(rec.lines, "load "+l.name+".t 0 rows done=false") && rec.loads[l.table("t")].Done
+			return slices.Contains(rec.lines, "reload "+l.name+".t") && rec.loads[l.table("t")].Done
 		})
 	}
 	if c.later != "" {
@@ -212,7 +223,7 @@ func (c changeCase) relevant(lines []string, database string) []string {
 	var out []string
 	for _, line := range lines {
 		line = strings.ReplaceAll(line, database+".", "")
-		if strings.HasPrefix(line, "load ") || strings.HasPrefix(line, "table ") && (len(out) == 0 || out[len(out)-1] != "begin") {
+		if strings.HasPrefix(line, "load ") || strings.HasPrefix(line, "reload ") || strings.HasPrefix(line, "table ") && (len(out) == 0 || out[len(out)-1] != "begin") {
 			continue
 		}
 		if strings.HasPrefix(line, "table copy") {
@@ -253,7 +264,7 @@ func (c changeCase) checkParked(t *testing.T, l *lab, rec *recorder, tables []st
 		t.Errorf("parked: %q, want %q", reason, want)
 	}
 	realtest.NoCanary(t, "the reason", reason)
-	if want != "" && !strings.Contains(reason, resyncCommand(l.table(first))) {
+	if want != "" && !strings.Contains(reason, l.resync(first)) {
 		t.Errorf("the reason does not say what to run: %q", reason)
 	}
 	for _, n := range tables {
@@ -275,9 +286,12 @@ func (c changeCase) replay(t *testing.T, l *lab, cfg Config, first *recorder) {
 	if _, err := src.Prepare(t.Context()); err != nil {
 		return // the only table is gone
 	}
-	resume := ingest.Resume{Position: first.started, Loads: map[ingest.TableName]ingest.Load{}}
+	resume := ingest.Resume{Position: first.started, Schemas: map[ingest.TableName]*ingest.Schema{}, Loads: map[ingest.TableName]ingest.Load{}}
 	for n := range first.loads {
 		resume.Loads[n] = ingest.Load{Done: true}
+	}
+	for _, s := range slices.Backward(first.schemas) {
+		resume.Schemas[s.Table] = s
 	}
 	rec := newRecorder(t, 1)
 	run := l.run(cfg, rec, resume)

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/sources"
 )
 
 // Config is a source file of type mysql. It serves MySQL and MariaDB: which one it talks to is asked of the server.
@@ -19,9 +21,9 @@ type Config struct {
 	Address  string        `yaml:"address"`
 	User     string        `yaml:"user"`
 	Password config.Secret `yaml:"password"`
-	// Tables says what is captured: "db.table", or "db.*" for every table of a database, those made later included. An
-	// exact name wins over "db.*".
-	Tables map[string]Table `yaml:"tables"`
+	// Tables says how tables are captured, by "db.table" or "db.*"; an exact name wins over "db.*". It is a list of what is
+	// special: tables that it does not name are captured as they are when a pipeline reads them.
+	Tables map[string]Table `yaml:"tables" jsonschema:"description=How tables are captured where it is not as they are: by database.table or database.*. What pipelines read is captured anyway"`
 	TLS    TLS              `yaml:"tls"`
 	// ServerID is the replica id we show to the server; every reader of one server needs its own. 0 derives one from the
 	// source's name and a fixed range, which is right unless two projects read one server under one name.
@@ -29,12 +31,26 @@ type Config struct {
 	// ChunkRows is how many rows of a first load are read in one snapshot. Fewer mean more round trips per row; more mean
 	// more memory (one or two chunks are held) and older snapshots on the server.
 	ChunkRows int `yaml:"chunk_rows"`
+
+	source string         // its name
+	wants  []sources.Want // what the pipelines read; from Want, not from the file
 }
+
+var _ sources.Wanter = (*Config)(nil)
 
 // Table is how one table, or every table of a pattern, is captured.
 type Table struct {
 	// Columns names columns that are not captured as they are: {notes: drop}.
 	Columns map[string]string `yaml:"columns"`
+	// Capture says when. Default: when a pipeline reads it, so that adding a table to the warehouse is one line in one
+	// file. "always" captures ahead of the pipeline that will read it; "never" is for what must not leave the server, and
+	// refuses a pipeline that asks for it. An entry without any key means always.
+	Capture string `yaml:"capture" jsonschema:"enum=always,enum=never,description=Default: when a pipeline reads it"`
+}
+
+// always reports whether the table is captured whether or not a pipeline reads it.
+func (t Table) always() bool {
+	return t.Capture == captureAlways || t.Capture == "" && len(t.Columns) == 0
 }
 
 // TLS says how the connection is protected.
@@ -44,10 +60,10 @@ type TLS struct {
 	Mode string `yaml:"mode"`
 	// CA is a file of PEM certificates that sign servers; empty takes the system's. It is read at each connection, so that
 	// a renewed bundle needs no restart.
-	CA string `yaml:"ca"`
+	CA config.LocalFile `yaml:"ca"`
 	// Cert and Key are files for servers that demand a certificate of the client.
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
+	Cert config.LocalFile `yaml:"cert"`
+	Key  config.LocalFile `yaml:"key"`
 	// ServerName is the name to verify when it is not the address's host.
 	ServerName string `yaml:"server_name"`
 }
@@ -59,6 +75,9 @@ const (
 
 	actionDrop      = "drop"
 	actionPseudonym = "pseudonym"
+
+	captureAlways = "always"
+	captureNever  = "never"
 
 	defaultPort = "3306"
 )
@@ -88,9 +107,6 @@ func (c *Config) Validate(report func(path, message string)) {
 		report("server_id", "must be between 1 and 4294967294, or 0 to derive one")
 	}
 	c.TLS.validate(report)
-	if len(c.Tables) == 0 {
-		report("tables", `is required: what to capture, like "clinic.patients:" or "clinic.*:"`)
-	}
 	for _, name := range sortedKeys(c.Tables) {
 		validateTable(name, c.Tables[name], report)
 	}
@@ -100,6 +116,12 @@ func validateTable(name string, t Table, report func(path, message string)) {
 	at := config.Path("tables", name)
 	if _, err := parsePattern(name); err != nil {
 		report(at, err.Error())
+	}
+	if choices := []string{captureAlways, captureNever}; t.Capture != "" && !slices.Contains(choices, t.Capture) {
+		report(config.Path("tables", name, "capture"), "must be always or never"+config.DidYouMean(t.Capture, choices))
+	}
+	if t.Capture == captureNever && len(t.Columns) > 0 {
+		report(at, "has columns, but is never captured: remove one of the two")
 	}
 	for _, col := range sortedKeys(t.Columns) {
 		at := config.Path("tables", name, "columns", col)
@@ -111,6 +133,52 @@ func validateTable(name string, t Table, report func(path, message string)) {
 			report(at, fmt.Sprintf("must be %q", actionDrop))
 		}
 	}
+}
+
+// Want implements sources.Wanter.
+func (c *Config) Want(wants []sources.Want, report func(path, message string)) {
+	c.wants = wants
+	all, err := newCapture(c.Tables, wants...)
+	if err != nil {
+		return // Validate has said it
+	}
+	for _, w := range wants {
+		t := ingest.TableName{Schema: w.Schema, Name: w.Table}
+		if cfg, exact, _ := all.entry(t); w.Exact() && cfg.Capture == captureNever {
+			name := t.String()
+			if !exact {
+				name = t.Schema + ".*"
+			}
+			report(config.Path("tables", name), fmt.Sprintf("%s reads %s, which is never captured: remove one of the two", w.By, t))
+		}
+	}
+	some := len(wants) > 0
+	for _, name := range sortedKeys(c.Tables) {
+		cfg := c.Tables[name]
+		some = some || cfg.always()
+		if p, err := parsePattern(name); err == nil && cfg.Capture == "" && !cfg.always() && !wanted(wants, p.table) {
+			report(config.Path("tables", name), "no pipeline reads it"+config.DidYouMean(name, exactNames(wants))+
+				": correct the name, remove the entry, or say capture: always")
+		}
+	}
+	if !some {
+		report("", "no pipeline reads this source, so it captures nothing: add one (tidemill new pipeline NAME), or name what to capture ahead of it, like tables: {clinic.*: }")
+	}
+}
+
+// wanted reports whether a pipeline may read the table, or one of the database when it has no name.
+func wanted(wants []sources.Want, t ingest.TableName) bool {
+	return slices.ContainsFunc(wants, func(w sources.Want) bool { return t.Name == "" && w.MatchesSchema(t.Schema) || w.Matches(t) })
+}
+
+func exactNames(wants []sources.Want) []string {
+	var out []string
+	for _, w := range wants {
+		if w.Named() {
+			out = append(out, w.String())
+		}
+	}
+	return out
 }
 
 func (t TLS) validate(report func(path, message string)) {
@@ -161,7 +229,7 @@ func (c *Config) tls() (*tls.Config, error) {
 		out.ServerName, _, _ = net.SplitHostPort(c.address())
 	}
 	if c.TLS.CA != "" {
-		pem, err := os.ReadFile(c.TLS.CA)
+		pem, err := os.ReadFile(string(c.TLS.CA))
 		if err != nil {
 			return nil, fmt.Errorf("reading tls.ca: %w", err)
 		}
@@ -171,7 +239,7 @@ func (c *Config) tls() (*tls.Config, error) {
 		}
 	}
 	if c.TLS.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+		pair, err := tls.LoadX509KeyPair(string(c.TLS.Cert), string(c.TLS.Key))
 		if err != nil {
 			return nil, fmt.Errorf("reading tls.cert and tls.key: %w", err)
 		}

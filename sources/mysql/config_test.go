@@ -10,6 +10,7 @@ import (
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/realtest"
+	"github.com/tidemill/tidemill/sources"
 )
 
 func valid() Config {
@@ -33,7 +34,11 @@ func TestValidate(t *testing.T) {
 		{"no user", func(c *Config) { c.User = "" }, []string{"user: is required"}},
 		{"chunk rows", func(c *Config) { c.ChunkRows = 0 }, []string{"chunk_rows: must be between"}},
 		{"server id", func(c *Config) { c.ServerID = math.MaxUint32 }, []string{"server_id: must be"}},
-		{"no tables", func(c *Config) { c.Tables = nil }, []string{"tables: is required"}},
+		{"no tables", func(c *Config) { c.Tables = nil }, nil},
+		{"capture", func(c *Config) { c.Tables = map[string]Table{"a.b": {Capture: "nevr"}} }, []string{`tables["a.b"].capture: must be always or never (did you mean "never"?)`}},
+		{"never, with columns", func(c *Config) {
+			c.Tables = map[string]Table{"a.b": {Capture: captureNever, Columns: map[string]string{"x": "drop"}}}
+		}, []string{`tables["a.b"]: has columns`}},
 		{"bare name", func(c *Config) { c.Tables = map[string]Table{"patients": {}} }, []string{`tables.patients: must be "database.table"`}},
 		{"wildcards", func(c *Config) { c.Tables = map[string]Table{"cli*.x": {}, "clinic.p*": {}} }, []string{`tables["cli*.x"]: holds a wildcard`, `tables["clinic.p*"]: holds a wildcard`}},
 		{"system", func(c *Config) { c.Tables = map[string]Table{"mysql.user": {}} }, []string{`tables["mysql.user"]: is a database of the server`}},
@@ -44,7 +49,7 @@ func TestValidate(t *testing.T) {
 		{"tls off with files", func(c *Config) { c.TLS.CA = "ca.pem" }, []string{"tls.mode: is off"}},
 		{"tls half a pair", func(c *Config) { c.TLS = TLS{Mode: tlsVerify, Key: "k"} }, []string{"tls.cert: cert and key go together"}},
 		{"tls any authority", func(c *Config) { c.TLS = TLS{Mode: tlsVerifyCA} }, []string{"tls.ca: is required"}},
-		{"everything at once", func(c *Config) { *c = Config{} }, []string{"address:", "user:", "chunk_rows:", "tls.mode:", "tables:"}},
+		{"everything at once", func(c *Config) { *c = Config{} }, []string{"address:", "user:", "chunk_rows:", "tls.mode:"}},
 	} {
 		c := valid()
 		x.change(&c)
@@ -66,7 +71,7 @@ func TestAddressGetsThePort(t *testing.T) {
 }
 
 func TestCapture(t *testing.T) {
-	c, err := newCapture(map[string]Table{"clinic.*": {}, "clinic._odd_old": {}, "shop.orders": {Columns: map[string]string{"note": actionDrop}}, "x.a.b": {}})
+	c, err := newCapture(map[string]Table{"clinic.*": {}, "clinic._odd_old": {}, "shop.orders": {Capture: captureAlways, Columns: map[string]string{"note": actionDrop}}, "x.a.b": {}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +86,78 @@ func TestCapture(t *testing.T) {
 	}
 	if got := c.schemas(); !slices.Equal(got, []string{"clinic", "shop", "x"}) {
 		t.Errorf("databases %v", got)
+	}
+}
+
+// What the pipelines read is captured; what a source's file says of tables refines that, adds to it or forbids.
+func TestCaptureOfWhatIsRead(t *testing.T) {
+	drop := map[string]string{"notes": actionDrop}
+	c, err := newCapture(
+		map[string]Table{"clinic.patients": {Columns: drop}, "clinic.audit": {Capture: captureNever}, "clinic.unread": {Columns: drop}, "shop.*": {Columns: drop},
+			"secret.*": {Capture: captureNever}, "secret.open": {Capture: captureAlways, Columns: drop}},
+		sources.Want{Schema: "clinic", Table: "[a-z]*"}, sources.Want{Schema: "clinic", Table: "pat*"}, sources.Want{Schema: "clinic", Table: "a*"},
+		sources.Want{Schema: "shop", Table: "orders"}, sources.Want{Schema: "*", Table: "Visits", AnyCase: true}, sources.Want{Schema: "shop", Table: "_x_old"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[ingest.TableName]string{
+		{Schema: "clinic", Name: "patients"}: "dropping", {Schema: "clinic", Name: "address"}: "whole", {Schema: "clinic", Name: "audit"}: "",
+		{Schema: "clinic", Name: "unread"}: "", {Schema: "clinic", Name: "_patients_gho"}: "", {Schema: "clinic", Name: "visits"}: "whole",
+		{Schema: "shop", Name: "orders"}: "dropping", {Schema: "shop", Name: "items"}: "", {Schema: "shop", Name: "VISITS"}: "dropping",
+		{Schema: "shop", Name: "_x_old"}: "dropping", {Schema: "shop", Name: "_x_new"}: "", {Schema: "secret", Name: "visits"}: "",
+		{Schema: "secret", Name: "open"}: "dropping", {Schema: "mysql", Name: "visits"}: "", {Schema: "other", Name: "visits"}: "whole",
+	} {
+		cfg, got := c.match(name)
+		how := ""
+		switch {
+		case got && len(cfg.Columns) > 0:
+			how = "dropping"
+		case got:
+			how = "whole"
+		}
+		if how != want {
+			t.Errorf("%s: captured %q, want %q", name, how, want)
+		}
+	}
+	if got := c.schemas("mysql", "other", "secret", "shop"); !slices.Equal(got, []string{"clinic", "other", "secret", "shop"}) {
+		t.Errorf("databases %v", got)
+	}
+	if got := c.absent("shop", map[string]string{"_x_old": ""}); !slices.Equal(got, []ingest.TableName{{Schema: "shop", Name: "orders"}}) {
+		t.Errorf("absent %v", got)
+	}
+}
+
+// A file and the pipelines that contradict each other are told so, by name.
+func TestWant(t *testing.T) {
+	drop := Table{Columns: map[string]string{"notes": actionDrop}}
+	patients := sources.Want{Schema: "clinic", Table: "patients", By: "pipelines/care.yaml"}
+	all := sources.Want{Schema: "clinic", Table: "*", By: "pipelines/care.yaml"}
+	for _, x := range []struct {
+		name   string
+		tables map[string]Table
+		wants  []sources.Want
+		want   []string
+	}{
+		{"read", nil, []sources.Want{patients}, nil},
+		{"refined", map[string]Table{"clinic.patients": drop, "clinic.*": drop}, []sources.Want{all}, nil},
+		{"ahead of a pipeline", map[string]Table{"clinic.*": {}}, nil, nil},
+		{"a pattern passes over what is never captured", map[string]Table{"clinic.audit": {Capture: captureNever}}, []sources.Want{all}, nil},
+		{"never", map[string]Table{"clinic.patients": {Capture: captureNever}}, []sources.Want{patients},
+			[]string{`tables["clinic.patients"]: pipelines/care.yaml reads clinic.patients, which is never captured`}},
+		{"a database never", map[string]Table{"clinic.*": {Capture: captureNever}}, []sources.Want{patients},
+			[]string{`tables["clinic.*"]: pipelines/care.yaml reads clinic.patients, which is never captured`}},
+		{"a name that nobody reads", map[string]Table{"clinic.patient": drop, "shop.*": drop}, []sources.Want{patients},
+			[]string{`tables["clinic.patient"]: no pipeline reads it (did you mean "clinic.patients"?)`, `tables["shop.*"]: no pipeline reads it:`}},
+		{"nothing", nil, nil, []string{": no pipeline reads this source"}},
+		{"only what is never captured", map[string]Table{"clinic.audit": {Capture: captureNever}}, nil, []string{": no pipeline reads this source"}},
+	} {
+		c := valid()
+		c.Tables = x.tables
+		var got []string
+		c.Want(x.wants, func(path, message string) { got = append(got, path+": "+message) })
+		if len(got) != len(x.want) || !slices.EqualFunc(got, x.want, strings.HasPrefix) {
+			t.Errorf("%s: got %q, want %q", x.name, got, x.want)
+		}
 	}
 }
 

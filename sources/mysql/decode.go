@@ -135,7 +135,7 @@ func (s *stream) unread(ev []byte, typ replication.EventType) error {
 		return nil // the server itself says that a reader may pass over it
 	}
 	return &Error{Cause: Lost, Server: s.config.Address, What: fmt.Sprintf("the binlog holds an event of type %d, which this version does not know", typ),
-		Remedy: "upgrade tidemill, or turn off the server's feature that writes it and run: tidemill resync"}
+		Remedy: "upgrade tidemill, or turn off the server's feature that writes it and run: " + s.config.resyncSource()}
 }
 
 // damaged reports an event that does not decode. Own errors pass as they are.
@@ -144,7 +144,7 @@ func (s *stream) damaged(typ replication.EventType, err error) error {
 	if errors.As(err, &own) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &Error{Cause: Lost, Server: s.config.Address, What: fmt.Sprintf("decoding an event of type %d", typ), Err: err, Remedy: "run: tidemill resync"}
+	return &Error{Cause: Lost, Server: s.config.Address, What: fmt.Sprintf("decoding an event of type %d", typ), Err: err, Remedy: "run: " + s.config.resyncSource()}
 }
 
 func (s *stream) rotate(body []byte) error {

@@ -234,7 +234,7 @@ func (d *dump) event(p []byte, sum *checksums) ([]byte, error) {
 
 func (d *dump) lost(what string) error {
 	return &Error{Cause: Lost, Server: d.config().Address, What: "the binlog stream holds " + what,
-		Remedy: "if a restart does not help, the log file is damaged: run tidemill resync for the source"}
+		Remedy: "if a restart does not help, the log file is damaged; then run: " + d.config().resyncSource()}
 }
 
 // checksums verifies events by what the format description of their file announced.
@@ -279,7 +279,7 @@ func (c *Config) dumpFailure(err error) error {
 	switch code {
 	case codeMasterFatal:
 		return &Error{Cause: Purged, Server: c.Address, What: "the server does not send its binlog from our position on", Err: serverText(err),
-			Remedy: "if the log was purged, run: tidemill resync"}
+			Remedy: "if the log was purged, run: " + c.resyncSource()}
 	case codeMariaDuplicateID:
 		return c.duplicateID(err)
 	}

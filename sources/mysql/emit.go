@@ -2,6 +2,8 @@ package mysql
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 	"github.com/zeebo/xxh3"
@@ -47,7 +49,7 @@ func (s *stream) plan(ctx context.Context, ev, body []byte) (*planned, error) {
 		p, err = s.bind(ev, t)
 	}
 	if err != nil {
-		s.park(name, tableProblem(name, err))
+		s.park(name, s.config.tableProblem(name, err))
 		return &planned{table: t}, nil
 	}
 	return &planned{table: t, plan: p, print: p.Schema().Fingerprint()}, nil
@@ -97,17 +99,17 @@ func (s *stream) rows(ctx context.Context, ev rowsEvent) error {
 	e, ok, err := rows.Split(ev.typ, ev.data)
 	switch {
 	case err != nil:
-		s.park(t.name, tableProblem(t.name, err))
+		s.park(t.name, s.config.tableProblem(t.name, err))
 		return nil
 	case !ok:
-		s.park(t.name, "the server logs rows in the format of MySQL 5.0, which is not read; run: "+resyncCommand(t.name))
+		s.park(t.name, "the server logs rows in the format of MySQL 5.0, which is not read; run: "+s.config.resyncCommand(t.name))
 		return nil
 	}
 	n, err := s.decode(t, ev.to.plan, e)
 	s.pos.rows += n
 	s.meters.byteCount += int64(len(ev.data))
 	if err != nil { // of one table only, and only from this row on
-		s.park(t.name, tableProblem(t.name, err))
+		s.park(t.name, s.config.tableProblem(t.name, err))
 	}
 	if s.unflushed += len(ev.data); s.unflushed >= progressBytes {
 		s.unflushed = 0
@@ -134,7 +136,7 @@ func (s *stream) declare(ctx context.Context, t *table, schema *ingest.Schema) e
 	}
 	if t.schema != nil && !t.ahead {
 		if why := changeable(t.schema, schema); why != "" {
-			s.park(t.name, why+"; run: "+resyncCommand(t.name))
+			s.park(t.name, why+"; run: "+s.config.resyncCommand(t.name))
 			return nil
 		}
 	}
@@ -158,8 +160,12 @@ func (s *stream) discover(ctx context.Context, name ingest.TableName) (bool, err
 	default:
 		return false, nil
 	}
+	child, err := s.server.child(ctx, name)
+	if err != nil {
+		return false, err
+	}
 	t := s.tables.add(name)
-	t.defined = s.began
+	t.defined, t.child = s.began, child
 	s.loader.enqueue(name)
 	return true, nil
 }
@@ -183,7 +189,7 @@ func (s *stream) appear(ctx context.Context, name ingest.TableName) error {
 	t.catalogue = catalogue
 	schema, err := rows.SchemaFrom(name, *catalogue)
 	if err != nil {
-		s.park(name, tableProblem(name, err))
+		s.park(name, s.config.tableProblem(name, err))
 		return nil
 	}
 	if err := s.declare(ctx, t, schema); err != nil {
@@ -196,7 +202,7 @@ func (s *stream) appear(ctx context.Context, name ingest.TableName) error {
 // define takes note of a statement that may have changed a table's definition: plans made with the old catalogue are dropped,
 // chunks that were read by it are read again, and the table is loaded again when its rows may have changed without
 // being logged, as ALTER does it.
-func (s *stream) define(ctx context.Context, t *table) error {
+func (s *stream) define(ctx context.Context, t *table, alter alteration) error {
 	t.defined = s.began
 	for hash, p := range s.plans {
 		if p.table == t {
@@ -204,12 +210,20 @@ func (s *stream) define(ctx context.Context, t *table) error {
 		}
 	}
 	before := t.catalogue
-	if err := s.refresh(ctx, t); err != nil {
+	err := s.refresh(ctx, t)
+	if err != nil {
+		return err
+	}
+	if t.child, err = s.server.child(ctx, t.name); err != nil {
 		return err
 	}
 	rewritten, added := compareCatalogues(before, t.catalogue)
+	back := func(name string) bool {
+		return slices.ContainsFunc(added, func(a string) bool { return strings.EqualFold(a, name) })
+	}
+	rewritten = rewritten || alter.rewrites || slices.ContainsFunc(alter.dropped, hasColumn(t.catalogue)) || slices.ContainsFunc(t.gone, back)
+	t.gone = append(append(t.gone, alter.dropped...), lost(before, t.catalogue)...)
 	if !rewritten && len(added) > 0 {
-		var err error
 		if rewritten, err = s.server.filled(ctx, t.name, added); err != nil {
 			return err
 		}
@@ -221,22 +235,20 @@ func (s *stream) define(ctx context.Context, t *table) error {
 }
 
 // reload starts the loads of tables over. It comes before the position moves past the statement that made it necessary,
-// so that a checkpoint holds both or neither. Where an earlier owner has been already it waits until the stream is past that.
+// so that a checkpoint holds both or neither.
 func (s *stream) reload(ctx context.Context) error {
-	if s.at.less(s.floor) {
-		return nil
-	}
 	for _, name := range s.reloads {
 		t := s.tables.byName[name]
-		if t.parked != "" || t.schema == nil { // without a schema its first load is still to come
+		if t.parked != "" {
 			continue
 		}
-		state := ingest.Load{}
-		if err := s.out.Load(ctx, t.id, make([]*ingest.Builder, s.out.Partitions(t.id)), state); err != nil {
+		if err := s.out.Reload(ctx, name); err != nil {
 			return err
 		}
-		s.status.load(name, state)
-		s.loader.enqueue(name)
+		s.status.load(name, ingest.Load{})
+		if t.again = t.loading; !t.loading {
+			s.loader.enqueue(name)
+		}
 	}
 	s.reloads = s.reloads[:0]
 	return nil
@@ -278,9 +290,9 @@ func (s *stream) parkNow(ctx context.Context) error {
 
 // refused turns an effect of the machine into the error that stops the stream.
 func (s *stream) refused(r reason) error {
-	e := &Error{Cause: Lost, Server: s.config.Address, What: reasons[r].what, Remedy: reasons[r].remedy}
-	if e.Remedy == "" {
-		e.Remedy = "run: tidemill resync"
+	remedy := "run: " + s.config.resyncSource()
+	if first := reasons[r].remedy; first != "" {
+		remedy = first + ", then " + remedy
 	}
-	return e
+	return &Error{Cause: Lost, Server: s.config.Address, What: reasons[r].what, Remedy: remedy}
 }

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -180,12 +181,16 @@ func (c *Config) classify(what string, err, shown error) error {
 	}
 	e := &Error{Cause: Refused, Server: c.Address, What: what, Err: shown}
 	code, answered := serverCode(err)
+	var untrusted *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &untrusted):
+		e.What, e.Err = "the server's certificate is not trusted", untrusted.Err
+		e.Remedy = "name the file of the authority that signed it in tls.ca, and in tls.server_name the name it is for when that is not the address's"
 	case answered && transientCode(code), !answered && networkError(err):
 		e.Cause = Unreachable
 	case code == codeAccessDenied:
 		e.What, e.Err = fmt.Sprintf("access denied for user %q", c.User), nil
-		e.Remedy = "check user and password in the source's file, and that the account may log in from this host"
+		e.Remedy = "check user and password in the source's file, and that the account may log in from this host" + c.TLS.denied()
 	case code == codeHostDenied || code == codeHostBlocked:
 		e.Remedy = "allow this host to connect to the server"
 	case code == codeNeedSecure:
@@ -194,6 +199,18 @@ func (c *Config) classify(what string, err, shown error) error {
 		e.Remedy = "run: " + c.grantStatement()
 	}
 	return e
+}
+
+// denied is what else may be wrong: a server refuses a connection that is not protected as its account demands like one with
+// a wrong password.
+func (t TLS) denied() string {
+	switch {
+	case t.Mode == tlsOff:
+		return "; if it REQUIREs SSL, set tls.mode: verify"
+	case t.Cert == "":
+		return "; if it REQUIREs X509, set tls.cert and tls.key"
+	}
+	return ""
 }
 
 // grantStatement is understood by both families: MariaDB takes REPLICATION CLIENT as the old name of BINLOG MONITOR.

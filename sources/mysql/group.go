@@ -60,6 +60,7 @@ type effect struct {
 	do     effectKind
 	table  ingest.TableName
 	reason reason
+	alter  alteration // doDefine
 }
 
 // world is what the machine must know about tables to judge a statement.
@@ -264,7 +265,9 @@ func (g *group) query(s statement) {
 func (g *group) define(s statement) {
 	switch s.kind {
 	case stAlter:
-		g.each(s.tables, doDefine, 0)
+		if g.world.captured(s.tables[0]) {
+			g.out = append(g.out, effect{do: doDefine, table: s.tables[0], alter: s.alter})
+		}
 	case stCreate:
 		g.appear(s.tables[0])
 	case stReplace:

@@ -39,12 +39,12 @@ func (s *server) checkMySQLHistory(ctx context.Context, done *mysqlSet) error {
 
 func (s *server) diverged() error {
 	return &Error{Cause: Diverged, Server: s.config.Address, What: "the server has not executed what was read before: it was restored, reset or replaced by one with another history",
-		Remedy: "point the source at the server it was read from, or run: tidemill resync"}
+		Remedy: "point the source at the server it was read from, or run: " + s.config.resyncSource()}
 }
 
 func (s *server) purged() error {
 	return &Error{Cause: Purged, Server: s.config.Address, What: "the server has purged its binlog past our position",
-		Remedy: "run: tidemill resync; and keep the binlog longer than the longest outage (binlog_expire_logs_seconds; on RDS: CALL mysql.rds_set_configuration('binlog retention hours', 72))"}
+		Remedy: "run: " + s.config.resyncSource() + "; and keep the binlog longer than the longest outage (binlog_expire_logs_seconds; on RDS: CALL mysql.rds_set_configuration('binlog retention hours', 72))"}
 }
 
 // checkMariaHistory compares domain by domain. The GTID state at the head of the oldest log file is what was purged.

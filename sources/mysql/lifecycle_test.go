@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/config"
 )
 
 // A server that is restarted or killed under load ends the run with an error that says "again"; starting again from the
@@ -64,7 +65,7 @@ func TestServerRestartsUnderLoad(t *testing.T) {
 // again is a recorder that goes on from what this one has at its checkpoint.
 func (r *recorder) again() *recorder {
 	n := newRecorder(r.t, r.partitions)
-	n.rows, n.loads, n.parked, n.pos = r.rows, r.loads, r.parked, r.pos
+	n.rows, n.loads, n.parked, n.pos, n.before = r.rows, r.loads, r.parked, r.pos, r.resume().Schemas
 	return n
 }
 
@@ -219,7 +220,7 @@ func TestTLS(t *testing.T) {
 		t.Error("plain text was accepted")
 	}
 	cfg := l.config("t")
-	cfg.TLS = TLS{Mode: tlsVerifyCA, CA: filepath.Join(l.server.Dir, "data", "ca.pem")}
+	cfg.TLS = TLS{Mode: tlsVerifyCA, CA: config.LocalFile(filepath.Join(l.server.Dir, "data", "ca.pem"))}
 	rec := newRecorder(t, 1)
 	run := l.run(cfg, rec, ingest.Resume{})
 	l.settleLoads(rec, "t")

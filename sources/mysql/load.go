@@ -106,6 +106,7 @@ type verdict uint8
 const (
 	accepted  verdict = iota + 1
 	stale             // the table's definition has changed: read it again
+	outdated          // rows that were accepted before have changed without being logged: read all of them again
 	abandoned         // the table is parked
 )
 
@@ -133,6 +134,10 @@ func (s *stream) judge(ctx context.Context, c *chunk) (verdict, error) {
 	if t.parked != "" {
 		return abandoned, nil
 	}
+	if t.again {
+		t.again = false
+		return outdated, nil
+	}
 	if !t.defined.less(c.high) {
 		return stale, nil
 	}
@@ -142,6 +147,7 @@ func (s *stream) judge(ctx context.Context, c *chunk) (verdict, error) {
 	if err := s.declare(ctx, t, c.schema); err != nil || t.parked != "" {
 		return abandoned, err
 	}
+	t.ahead = false // the log has come to where the rows were read, so what changes from here on is a change
 	if changed := t.touched.changed(c.mark, c.visible); changed != nil {
 		c.drop(changed)
 	}
@@ -149,6 +155,7 @@ func (s *stream) judge(ctx context.Context, c *chunk) (verdict, error) {
 		return abandoned, err
 	}
 	s.status.load(t.name, c.state)
+	t.loading = !c.state.Done
 	return accepted, nil
 }
 

@@ -182,7 +182,11 @@ type discovered struct {
 // discover finds the captured tables. A problem of one table is that table's alone.
 func (s *server) discover(ctx context.Context, c capture) ([]discovered, error) {
 	var out []discovered
-	for _, schema := range c.schemas() {
+	there, err := s.databases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, schema := range c.schemas(there...) {
 		types, err := s.tableTypes(ctx, schema)
 		if err != nil {
 			return nil, err
@@ -208,6 +212,17 @@ func (s *server) discover(ctx context.Context, c capture) ([]discovered, error) 
 	return out, nil
 }
 
+// databases lists what the account may see.
+func (s *server) databases(ctx context.Context) (out []string, err error) {
+	err = s.each(ctx, "listing the databases", "SELECT schema_name FROM information_schema.schemata", nil, func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		out = append(out, name)
+		return err
+	})
+	return out, err
+}
+
 // tableTypes lists what is in a database, by name.
 func (s *server) tableTypes(ctx context.Context, schema string) (map[string]string, error) {
 	const q = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = ?"
@@ -222,16 +237,10 @@ func (s *server) tableTypes(ctx context.Context, schema string) (map[string]stri
 
 // tablesIn is what is captured of a database: tables that match, and names that were asked for whatever they are.
 func (c capture) tablesIn(schema string, types map[string]string) []ingest.TableName {
-	var out []ingest.TableName
+	out := c.absent(schema, types)
 	for name, kind := range types {
 		n := ingest.TableName{Schema: schema, Name: name}
-		_, exact := c.exact[n]
-		if _, ok := c.match(n); ok && (exact || kind == "BASE TABLE" || kind == "SYSTEM VERSIONED") {
-			out = append(out, n)
-		}
-	}
-	for n := range c.exact {
-		if _, there := types[n.Name]; n.Schema == schema && !there {
+		if _, ok := c.match(n); ok && (c.named(n) || kind == "BASE TABLE" || kind == "SYSTEM VERSIONED") {
 			out = append(out, n)
 		}
 	}
@@ -250,7 +259,7 @@ func (s *server) inspect(ctx context.Context, d *discovered, drop []string) erro
 	}
 	d.catalogue = catalogue
 	if d.schema, err = rows.SchemaFrom(d.name, *catalogue); err != nil {
-		d.problem = tableProblem(d.name, err)
+		d.problem = s.config.tableProblem(d.name, err)
 		return nil
 	}
 	return s.readable(ctx, d)
@@ -281,13 +290,19 @@ func (s *server) readable(ctx context.Context, d *discovered) error {
 var cascades = regexp.MustCompile(`ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)`)
 
 // child reports whether rows of the table change by foreign keys without being logged. The definition is read because
-// information_schema shows foreign keys only to accounts that may do more than SELECT.
+// information_schema shows foreign keys only to accounts that may do more than SELECT. A table that is gone or cannot be
+// read has none.
 func (s *server) child(ctx context.Context, t ingest.TableName) (bool, error) {
 	if s.cascades {
 		return false, nil
 	}
 	var name, text string
-	if err := s.db.QueryRowContext(ctx, "SHOW CREATE TABLE "+quoteName(t.Schema)+"."+quoteName(t.Name)).Scan(&name, &text); err != nil {
+	err := s.db.QueryRowContext(ctx, "SHOW CREATE TABLE "+quoteName(t.Schema)+"."+quoteName(t.Name)).Scan(&name, &text)
+	switch code, _ := serverCode(err); code {
+	case codeNoSuchTable, codeUnknownDatabase, codeSelectDenied, codeColumnDenied: // its load says so
+		return false, nil
+	}
+	if err != nil {
 		return false, s.config.failure("reading the definition of "+t.String(), err)
 	}
 	return strings.Contains(text, "FOREIGN KEY") && cascades.MatchString(text), nil
@@ -305,7 +320,11 @@ func (s *server) triggers(ctx context.Context, c capture) (map[string]bool, erro
 	if err != nil {
 		return nil, err
 	}
-	for _, schema := range c.schemas() {
+	there, err := s.databases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, schema := range c.schemas(there...) {
 		out[schema] = !seeing
 		const q = "SELECT event_object_schema FROM information_schema.triggers WHERE event_object_schema = ? LIMIT 1"
 		err := s.each(ctx, "listing the triggers of "+schema, q, []any{schema}, func(scan func(...any) error) error {

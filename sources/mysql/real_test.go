@@ -133,6 +133,11 @@ func (l *lab) table(name string) ingest.TableName {
 	return ingest.TableName{Schema: l.name, Name: name}
 }
 
+// resync is what brings a table of the test's source back.
+func (l *lab) resync(table string) string {
+	return ingest.ResyncCommand("test." + l.table(table).String())
+}
+
 // run starts a source in the background.
 func (l *lab) run(c Config, rec *recorder, resume ingest.Resume) *running {
 	l.t.Helper()

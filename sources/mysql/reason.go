@@ -1,6 +1,10 @@
 package mysql
 
-import "github.com/tidemill/tidemill/ingest"
+import (
+	"strings"
+
+	"github.com/tidemill/tidemill/ingest"
+)
 
 // reason is why a table is parked or the stream stops. The texts are for the operator and hold no values.
 type reason uint8
@@ -35,19 +39,33 @@ var reasons = map[reason]struct{ name, what, remedy string }{
 	reasonRenamed:    {"renamed", "it was renamed", ""},
 	reasonStatement:  {"statement", "a session with binlog_format = STATEMENT changed it, so that its rows are not in the binlog", "have that session use ROW (GRANT TRIGGER to the source's account lets this be narrowed to the tables that were changed)"},
 	reasonIncident:   {"incident", "the server reports that it lost events of its binlog (an INCIDENT event)", ""},
-	reasonAnonymous:  {"anonymous", "the binlog holds a transaction without a GTID", "SET GLOBAL gtid_mode = ON, then run: tidemill resync"},
+	reasonAnonymous:  {"anonymous", "the binlog holds a transaction without a GTID", "SET GLOBAL gtid_mode = ON"},
 	reasonTorn:       {"torn", "the binlog holds a group without its end, as after a crash of the server's disk", ""},
 }
 
 func (r reason) String() string { return reasons[r].name }
 
 // parkReason is the text that goes with a parked table.
-func parkReason(r reason, t ingest.TableName) string {
+func (c *Config) parkReason(r reason, t ingest.TableName) string {
 	text := reasons[r].what
 	if fix := reasons[r].remedy; fix != "" {
 		text += "; " + fix
 	}
-	return text + "; then run: " + resyncCommand(t)
+	return text + "; then run: " + c.resyncCommand(t)
 }
 
-func resyncCommand(t ingest.TableName) string { return "tidemill resync " + t.String() }
+// resyncCommand brings a parked table back.
+func (c *Config) resyncCommand(t ingest.TableName) string {
+	return ingest.ResyncCommand(c.source + "." + t.String())
+}
+
+// withResync adds to what is wrong with a table how it comes back when that is mended.
+func (c *Config) withResync(t ingest.TableName, problem string) string {
+	if command := c.resyncCommand(t); !strings.Contains(problem, command) {
+		return problem + "; then run: " + command
+	}
+	return problem
+}
+
+// resyncSource loads everything anew from the server's present position.
+func (c *Config) resyncSource() string { return ingest.ResyncCommand(c.source) }

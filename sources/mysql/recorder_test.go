@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/tidemill/tidemill/ingest"
 )
 
@@ -40,12 +42,14 @@ type recorder struct {
 	loads    map[ingest.TableName]ingest.Load
 	loaded   int64
 	parked   map[ingest.TableName]string
+	before   map[ingest.TableName]*ingest.Schema // that the recorder before this one had last
 	groups   int
 }
 
 func newRecorder(t *testing.T, partitions int) *recorder {
 	return &recorder{t: t, partitions: partitions, changed: make(chan struct{}), rows: map[ingest.TableName]map[string]string{},
-		loads: map[ingest.TableName]ingest.Load{}, parked: map[ingest.TableName]string{}}
+		loads: map[ingest.TableName]ingest.Load{}, parked: map[ingest.TableName]string{},
+		before: map[ingest.TableName]*ingest.Schema{}}
 }
 
 var _ ingest.Emitter = (*recorder)(nil)
@@ -181,6 +185,13 @@ func (r *recorder) Load(_ context.Context, id ingest.TableID, chunk []*ingest.Bu
 	return nil
 }
 
+func (r *recorder) Reload(_ context.Context, t ingest.TableName) error {
+	defer r.enter("Reload", false, true)()
+	r.loads[t] = ingest.Load{}
+	r.lines = append(r.lines, "reload "+t.String())
+	return nil
+}
+
 func (r *recorder) Park(_ context.Context, t ingest.TableName, reason string) error {
 	defer r.enter("Park", false, true)()
 	r.parked[t] = reason
@@ -188,9 +199,15 @@ func (r *recorder) Park(_ context.Context, t ingest.TableName, reason string) er
 	return nil
 }
 
-// flush applies the rows in the builders. It is called with the lock held.
+// flush applies the rows in the builders, by the tables' names: the order of tables in one event group is the emitter's own.
+// It is called with the lock held.
 func (r *recorder) flush() {
-	for id := range r.builders {
+	ids := make([]int, len(r.builders))
+	for id := range ids {
+		ids[id] = id
+	}
+	slices.SortStableFunc(ids, func(a, b int) int { return compareNames(r.schemas[a].Table, r.schemas[b].Table) })
+	for _, id := range ids {
 		for _, b := range r.builders[id] {
 			if b.Rows() > 0 {
 				r.group = append(r.group, r.apply(b)...)
@@ -202,8 +219,12 @@ func (r *recorder) flush() {
 
 // apply renders the rows of a builder and applies them to the state.
 func (r *recorder) apply(b *ingest.Builder) []string {
-	s, rec := b.Schema(), b.Record()
+	rec := b.Record()
 	defer rec.Release()
+	return r.applyRecord(b.Schema(), rec)
+}
+
+func (r *recorder) applyRecord(s *ingest.Schema, rec arrow.RecordBatch) []string {
 	var lines []string
 	table := r.rows[s.Table]
 	for i := range int(rec.NumRows()) {
@@ -275,7 +296,18 @@ func (r *recorder) state(t ingest.TableName) []string {
 func (r *recorder) resume() ingest.Resume {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return ingest.Resume{Position: r.pos, Loads: maps.Clone(r.loads), Parked: maps.Clone(r.parked)}
+	out := ingest.Resume{Position: r.pos, Schemas: maps.Clone(r.before), Gone: map[ingest.TableName][]string{}, Loads: maps.Clone(r.loads), Parked: maps.Clone(r.parked)}
+	for _, s := range r.schemas {
+		out.Schemas[s.Table] = s
+	}
+	for _, s := range r.schemas {
+		for _, c := range s.Columns {
+			if out.Schemas[s.Table].Column(c.Name) < 0 {
+				out.Gone[s.Table] = append(out.Gone[s.Table], c.Name)
+			}
+		}
+	}
+	return out
 }
 
 // running is a source that runs in the background of a test.

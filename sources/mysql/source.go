@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -45,10 +46,11 @@ func Kind() sources.Kind {
 
 // New makes a source. It does no I/O. meter may be nil.
 func New(name string, config Config, meter metric.Meter) (*Source, error) {
-	c, err := newCapture(config.Tables)
+	c, err := newCapture(config.Tables, config.wants...)
 	if err != nil {
 		return nil, err
 	}
+	config.source = name
 	return &Source{name: name, config: config, capture: c, meter: meter, interval: proofInterval}, nil
 }
 
@@ -95,10 +97,14 @@ func (s *Source) usable(found []discovered) ([]ingest.Schema, error) {
 	case len(bad) > 0:
 		return nil, bad
 	}
-	if len(s.capture.databases) > 0 {
+	if s.capture.open() {
 		return nil, nil // tables may come
 	}
-	return nil, &Error{Cause: Refused, Server: s.config.Address, What: "no table is captured", Remedy: "name tables in the source's file"}
+	if len(s.capture.wants) == 0 {
+		return nil, &Error{Cause: Refused, Server: s.config.Address, What: "no table is captured", Remedy: "name tables in the source's file"}
+	}
+	return nil, &Error{Cause: Refused, Server: s.config.Address, What: "it has none of the tables " + strings.Join(exactNames(s.capture.wants), ", ") + " that pipelines read",
+		Remedy: "correct the pipelines, or name tables in the source's file"}
 }
 
 // Run streams until ctx ends.
@@ -213,6 +219,12 @@ func (s *Source) start(ctx context.Context, srv *server, st *stream, resume inge
 			return err
 		}
 	}
+	for name := range resume.Loads {
+		if st.tables.byName[name] == nil && resume.Parked[name] == "" && !st.tables.wanted(name) {
+			st.tables.add(name)
+			st.park(name, "it is not captured: no pipeline reads it and its source's tables do not name it; when one of the two does, run: "+s.config.resyncCommand(name))
+		}
+	}
 	for name, why := range resume.Parked {
 		if st.tables.byName[name] == nil && st.tables.wanted(name) {
 			st.tables.add(name)
@@ -226,10 +238,11 @@ func (s *Source) start(ctx context.Context, srv *server, st *stream, resume inge
 //
 // On a first start the catalogue is as new as the log, so the table is declared by it. Later the log may still have to pass
 // what the catalogue shows already; there the log declares the table, and finds its problems at the place where they
-// began: rows that were emitted before must be emitted again.
+// began: rows that were emitted before must be emitted again. Until then the table has the schema that it was declared with
+// last.
 func (s *stream) adopt(ctx context.Context, d discovered, resume ingest.Resume, first bool) error {
 	t := s.tables.add(d.name)
-	t.catalogue, t.child = d.catalogue, d.child
+	t.catalogue, t.child, t.gone = d.catalogue, d.child, resume.Gone[d.name]
 	load, begun := resume.Loads[d.name]
 	s.status.load(d.name, load)
 	if resume.Parked[d.name] != "" {
@@ -237,7 +250,7 @@ func (s *stream) adopt(ctx context.Context, d discovered, resume ingest.Resume, 
 	}
 	if d.problem != "" {
 		if first || !begun {
-			s.park(d.name, d.problem)
+			s.park(d.name, s.config.withResync(d.name, d.problem))
 		}
 		return nil
 	}
@@ -247,6 +260,9 @@ func (s *stream) adopt(ctx context.Context, d discovered, resume ingest.Resume, 
 	}
 	if first {
 		return s.declare(ctx, t, d.schema)
+	}
+	if before := resume.Schemas[d.name]; before != nil && begun { // else it is loaded anew, and may have any schema
+		return s.declare(ctx, t, before)
 	}
 	return nil
 }

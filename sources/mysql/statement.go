@@ -37,6 +37,7 @@ type statement struct {
 	kind   statementKind
 	tables []ingest.TableName // stRename: from, to, from, to, …; stDML: the target, empty when it is not one plain table
 	schema string             // stDropDatabase: the database; otherwise the session's
+	alter  alteration         // stAlter
 }
 
 // parser reads as much of a statement as decides its kind and its tables.
@@ -201,73 +202,6 @@ func (p *parser) trigger() statement {
 		p.advance()
 	}
 	return statement{}
-}
-
-func (p *parser) alter() statement {
-	p.skip("ONLINE", "OFFLINE", "IGNORE")
-	if !p.accept("TABLE") {
-		return statement{}
-	}
-	p.skip("IF", "EXISTS")
-	s := p.one(stAlter)
-	if s.kind != stAlter {
-		return s
-	}
-	p.skipWait()
-	for depth := 0; p.tok.kind != endToken; {
-		switch {
-		case p.tok.sign("("):
-			depth++
-			p.advance()
-		case p.tok.sign(")"):
-			depth--
-			p.advance()
-		case depth > 0:
-			p.advance()
-		case p.accept("RENAME"):
-			p.alterRename(&s)
-		case p.tok.is("TRUNCATE"), p.tok.is("EXCHANGE"), p.tok.is("DISCARD"), p.tok.is("IMPORT"), p.tok.is("CONVERT"):
-			p.alterSwap(&s)
-		case p.accept("DROP"):
-			if p.tok.is("PARTITION") {
-				s.kind = stSwap
-			}
-		default:
-			p.advance()
-		}
-	}
-	return s
-}
-
-func (p *parser) skipWait() {
-	if p.accept("WAIT") {
-		p.advance() // seconds
-	}
-	p.skip("NOWAIT")
-}
-
-// alterRename reads what follows RENAME in ALTER TABLE: a column or an index keeps the table's name.
-func (p *parser) alterRename(s *statement) {
-	if p.tok.is("COLUMN") || p.tok.is("INDEX") || p.tok.is("KEY") {
-		return
-	}
-	p.skip("TO", "AS")
-	if p.tok.sign("=") {
-		p.advance()
-	}
-	if t, ok := p.name(); ok {
-		s.kind, s.tables = stRename, []ingest.TableName{s.tables[0], t}
-	}
-}
-
-// alterSwap reads TRUNCATE|EXCHANGE PARTITION, CONVERT PARTITION|TABLE and DISCARD|IMPORT TABLESPACE. CONVERT TO CHARACTER
-// SET is an ordinary ALTER.
-func (p *parser) alterSwap(s *statement) {
-	convert := p.tok.is("CONVERT")
-	p.advance()
-	if p.tok.is("PARTITION") || p.tok.is("TABLESPACE") || convert && p.tok.is("TABLE") {
-		s.kind = stSwap
-	}
 }
 
 func (p *parser) drop() statement {

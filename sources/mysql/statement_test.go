@@ -113,6 +113,42 @@ func describe(s statement) string {
 	return out
 }
 
+func TestAlteration(t *testing.T) {
+	for text, want := range map[string]string{
+		"ADD x INT": "",
+		"ADD COLUMN x INT NULL DEFAULT NULL AFTER y":                  "",
+		"ADD x INT COMMENT 'NOT NULL DEFAULT 5'":                      "",
+		"ADD x INT, ADD INDEX (x), ADD UNIQUE KEY u (x)":              "",
+		"ADD CONSTRAINT c CHECK (x IS NOT NULL)":                      "",
+		"ADD FOREIGN KEY (x) REFERENCES p (id) ON DELETE SET DEFAULT": "",
+		"ADD PARTITION (PARTITION p2 VALUES LESS THAN (9))":           "",
+		"ALTER COLUMN x SET DEFAULT 5, ENGINE=InnoDB":                 "",
+		"DROP INDEX i, DROP FOREIGN KEY f, DROP PRIMARY KEY":          "",
+		"RENAME INDEX a TO b":                                         "",
+		"ADD x INT DEFAULT 5":                                         "rewrites",
+		"ADD x INT NOT NULL":                                          "rewrites",
+		"ADD (x INT, y INT DEFAULT 0)":                                "rewrites",
+		"ADD INDEX (y), ADD x INT AS (y + 1)":                         "rewrites",
+		"ADD x DECIMAL(9,2) GENERATED ALWAYS AS (y)":                  "rewrites",
+		"CHANGE a b INT":                                              "rewrites",
+		"ADD INDEX (y), MODIFY COLUMN a INT":                          "rewrites",
+		"RENAME COLUMN a TO b":                                        "rewrites",
+		"CONVERT TO CHARACTER SET latin1":                             "rewrites",
+		"DROP a":                                                      "a",
+		"DROP COLUMN IF EXISTS `partition`, DROP b, DROP INDEX c":     "partition b",
+		"DROP a, ADD a INT NULL, ADD b INT DEFAULT 1":                 "rewrites a",
+	} {
+		s := parseStatement("ALTER TABLE t "+text, "d", false)
+		got := s.alter.dropped
+		if s.alter.rewrites {
+			got = append([]string{"rewrites"}, got...)
+		}
+		if s.kind != stAlter || strings.Join(got, " ") != want {
+			t.Errorf("%s: %s %q, want %q", text, s.kind.name(), got, want)
+		}
+	}
+}
+
 // No text may make the parser fail or run for ever.
 func FuzzParseStatement(f *testing.F) {
 	for _, s := range []string{"ALTER TABLE `a", "RENAME TABLE a TO b,", "/*!/*!", "INSERT", "CREATE DEFINER=", "''''", "\"\\", "DROP TABLE a,,b", "-- "} {

@@ -197,9 +197,9 @@ func (s *stream) apply(ctx context.Context, effects []effect, ev rowsEvent) erro
 			s.meters.group(s.commit)
 			err = s.closed(ctx)
 		case doPark:
-			s.park(e.table, parkReason(e.reason, e.table))
+			s.park(e.table, s.config.parkReason(e.reason, e.table))
 		case doDefine:
-			err = s.define(ctx, s.tables.byName[e.table])
+			err = s.define(ctx, s.tables.byName[e.table], e.alter)
 		case doAppear:
 			err = s.appear(ctx, e.table)
 		case doTrigger:

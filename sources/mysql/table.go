@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/sources/mysql/rows"
@@ -21,9 +22,12 @@ type table struct {
 	print     uint64          // its fingerprint
 	id        ingest.TableID
 	ahead     bool      // schema is from a catalogue, which may be newer than the log
+	gone      []string  // columns that it had before
 	defined   coord     // of the last statement that may have changed the definition
 	parked    string    // why the table stands still
-	touched   *touchLog // while chunks of its first load are under way
+	touched   *touchLog // while chunks of its load are under way
+	loading   bool      // its load has begun and is not complete
+	again     bool      // the load under way must begin anew
 }
 
 // tables is the captured tables by name.
@@ -97,7 +101,7 @@ func readCatalogue(ctx context.Context, db *sql.DB, f flavor, name ingest.TableN
 }
 
 // tableProblem turns what the row codec says about a table into the reason for parking it. Its errors hold no values.
-func tableProblem(t ingest.TableName, err error) string {
+func (c *Config) tableProblem(t ingest.TableName, err error) string {
 	text := err.Error()
 	var unsupported *rows.UnsupportedError
 	if errors.As(err, &unsupported) {
@@ -105,9 +109,9 @@ func tableProblem(t ingest.TableName, err error) string {
 		if unsupported.Column != "" {
 			what = fmt.Sprintf("column %s is %s", quoteName(unsupported.Column), unsupported.Type)
 		}
-		return fmt.Sprintf("%s; run: %s; then: %s", what, unsupported.Hint, resyncCommand(t))
+		return fmt.Sprintf("%s; run: %s; then: %s", what, unsupported.Hint, c.resyncCommand(t))
 	}
-	return text + "; then run: " + resyncCommand(t)
+	return text + "; then run: " + c.resyncCommand(t)
 }
 
 // changeable says whether a declared table can go on as next: columns may come and go, a type may widen. It returns why not.
@@ -148,24 +152,45 @@ func widens(a, b ingest.Type) bool {
 	return false
 }
 
+// hasColumn reports whether the table has the column now. Names of columns have no case.
+func hasColumn(c *rows.Catalogue) func(name string) bool {
+	return func(name string) bool {
+		return c != nil && slices.ContainsFunc(c.Columns, func(col rows.CatalogueColumn) bool { return strings.EqualFold(col.Name, name) })
+	}
+}
+
 // compareCatalogues says what an ALTER may have done to rows without logging them: rewritten when a column that stays has
-// another type, charset or refuses NULL now, so that its values may have been converted; added lists the new columns, which
-// hold their default in old rows.
+// another type, charset or refuses NULL now, so that its values may have been converted, or when columns went and came or
+// changed places, which may have been a rename; added lists the new columns, which hold their default in old rows.
 func compareCatalogues(before, after *rows.Catalogue) (rewritten bool, added []string) {
 	if before == nil || after == nil {
 		return false, nil
 	}
+	stayed, last := 0, -1
 	for _, c := range after.Columns {
-		if slices.Contains(after.Drop, c.Name) {
-			continue
-		}
 		i := slices.IndexFunc(before.Columns, func(b rows.CatalogueColumn) bool { return b.Name == c.Name })
-		if i < 0 {
+		if i >= 0 {
+			b := before.Columns[i]
+			moved := i < last
+			stayed, last = stayed+1, i
+			rewritten = rewritten || moved || !slices.Contains(after.Drop, c.Name) && (b.ColumnType != c.ColumnType || b.Charset != c.Charset || b.Nullable && !c.Nullable)
+		} else if !slices.Contains(after.Drop, c.Name) {
 			added = append(added, c.Name)
-			continue
 		}
-		b := before.Columns[i]
-		rewritten = rewritten || b.ColumnType != c.ColumnType || b.Charset != c.Charset || b.Nullable && !c.Nullable
 	}
-	return rewritten, added
+	renamed := len(added) > 0 && stayed < len(before.Columns)
+	return rewritten || renamed, added
+}
+
+// lost lists the columns of before that after has not.
+func lost(before, after *rows.Catalogue) []string {
+	var out []string
+	if before != nil && after != nil {
+		for _, c := range before.Columns {
+			if !hasColumn(after)(c.Name) {
+				out = append(out, c.Name)
+			}
+		}
+	}
+	return out
 }

@@ -52,10 +52,12 @@ func (l *loader) table(ctx context.Context, name ingest.TableName) error {
 		if tl.table == nil || tl.table.parked != "" {
 			return errAbandon
 		}
+		tl.table.loading, tl.table.again = true, false
 		return nil
 	})
 	if err == nil {
 		tl.state = l.loads[name]
+		delete(l.loads, name) // of the run before: should the table be loaded once more, then from its beginning
 		tl.state.Done = false
 		err = tl.run(ctx)
 	}
@@ -112,6 +114,10 @@ func (tl *tableLoad) settle(ctx context.Context) (ok bool, err error) {
 			tl.state, tl.free = c.state, c
 			return true, nil
 		case stale:
+			tl.rewind()
+			return false, nil
+		case outdated:
+			tl.state = ingest.Load{Estimate: tl.state.Estimate}
 			tl.rewind()
 			return false, nil
 		}
@@ -175,7 +181,7 @@ func (tl *tableLoad) parkFor(ctx context.Context, err error) error {
 		return err
 	}
 	return tl.ask(ctx, func() error {
-		tl.stream.park(tl.table.name, tableProblem(tl.table.name, err))
+		tl.stream.park(tl.table.name, tl.config.tableProblem(tl.table.name, err))
 		return errAbandon
 	})
 }
