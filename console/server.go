@@ -29,6 +29,7 @@ type Server struct {
 	Status   func() Status
 	Querier  Querier
 	Verifier Verifier
+	Resyncer Resyncer
 	Metrics  http.Handler
 	Ready    func() error // why the daemon is not ready, nil when it is
 }
@@ -44,6 +45,7 @@ func (s *Server) Handler() http.Handler {
 	m.HandleFunc("GET /v1/status", s.guard(s.status))
 	m.HandleFunc("POST /v1/query", s.guard(s.query))
 	m.HandleFunc("POST /v1/verify", s.guard(s.verify))
+	m.HandleFunc("POST /v1/resync", s.guard(s.resync))
 	return m
 }
 

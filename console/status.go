@@ -86,6 +86,8 @@ type PipelineTable struct {
 	Upserts int64  `json:"upserts"`
 	Deletes int64  `json:"deletes"`
 	Parked  string `json:"parked,omitempty"`
+	// Quarantined are rows that are in tidemill.quarantine and not in the table.
+	Quarantined int64 `json:"quarantined,omitempty"`
 }
 
 // Lag is how far what the warehouse shows lies behind now. Zero before the first publish.

@@ -32,6 +32,7 @@ type TableVerdict struct {
 	Position   string    `json:"position"`
 	Window     time.Time `json:"window"` // the published window that was compared
 	Skipped    string    `json:"skipped,omitempty"`
+	Error      string    `json:"error,omitempty"` // why the table could not be compared
 	Took       Duration  `json:"took"`
 }
 

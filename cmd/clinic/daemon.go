@@ -21,12 +21,28 @@ func tidemillProgram(s settings) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		program = filepath.Join(filepath.Dir(self), "tidemill")
+		program = fromHere(filepath.Join(filepath.Dir(self), "tidemill"))
 	}
 	if _, err := os.Stat(program); err != nil {
 		return "", fmt.Errorf("no tidemill program at %s; build it with: make build", program)
 	}
 	return program, nil
+}
+
+// fromHere is a program as a person would call it from the working folder: tidemill's hints repeat it.
+func fromHere(program string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return program
+	}
+	short, err := filepath.Rel(here, program)
+	switch {
+	case err != nil || !filepath.IsLocal(short):
+		return program
+	case filepath.Base(short) == short: // not one of the PATH
+		return "." + string(filepath.Separator) + short
+	}
+	return short
 }
 
 // startDaemon runs `tidemill run` on our terminal. A Ctrl-C there reaches only us (see servers.Spawn), so the daemon

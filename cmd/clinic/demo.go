@@ -147,17 +147,15 @@ func open(s *servers.Server) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
+// tell says what the demo is made of; what to do with tidemill is for tidemill to say.
 func (d *demo) tell() {
 	fmt.Fprintf(d.out, `clinic: open, %s
   consult   %s  database clinic: patients, doctors, appointments
   pharmacy  %s  database pharmacy: orders, order_items, payments
   project   %s  yours to edit: tidemill.yaml, sources/, pipelines/
   look      %s  Parquet files of each window
-  ask       bin/tidemill query --config %s "select * from mart.visits order by ordered desc limit 5"
-  compare   . %s && bin/tidemill verify --config %s
   Ctrl-C stops everything.
-`, pace(d.rate), d.consult.Addr(), d.pharmacy.Addr(), d.Folder, filepath.Join(d.Folder, "data", "lake"), d.Folder,
-		filepath.Join(d.Folder, "env"), d.Folder)
+`, pace(d.rate), d.consult.Addr(), d.pharmacy.Addr(), d.Folder, filepath.Join(d.Folder, "data", "lake"))
 }
 
 func pace(rate float64) string {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/tidemill/tidemill/console"
@@ -19,6 +20,7 @@ import (
 // client speaks to the daemon of a project folder.
 type client struct {
 	url, token string
+	run        string // the command that starts the daemon
 	http       *http.Client
 }
 
@@ -31,8 +33,8 @@ func (c *cli) dataDir() string {
 func (c *cli) client() (*client, error) {
 	data := c.dataDir()
 	info, err := daemon.ReadInfo(data)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &environmentError{what: "no daemon runs this project", remedy: "start it: tidemill run --config " + c.dir}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, c.noDaemon("no daemon runs this project")
 	} else if err != nil {
 		return nil, err
 	}
@@ -40,7 +42,15 @@ func (c *cli) client() (*client, error) {
 	if err != nil {
 		return nil, &environmentError{what: "the daemon cannot be asked", err: err, remedy: "run this as the user who runs the daemon"}
 	}
-	return &client{url: "http://" + info.API, token: token, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}, nil
+	return &client{url: "http://" + info.API, token: token, run: c.command("run"), http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}, nil
+}
+
+// noDaemon says that the project has no daemon, or that there is no project.
+func (c *cli) noDaemon(what string) error {
+	if err := config.Exists(c.dir); err != nil {
+		return err
+	}
+	return &environmentError{what: what, remedy: "start it: " + c.command("run")}
 }
 
 // do sends a request and returns the answer of a success; the caller closes it.
@@ -64,7 +74,7 @@ func (c *client) do(ctx context.Context, method, path, accept string, body any) 
 		return nil, ctx.Err()
 	case err != nil:
 		return nil, &environmentError{what: "the daemon does not answer at " + c.url, err: errors.Unwrap(err),
-			remedy: "it may have been killed: start it again with tidemill run"}
+			remedy: "it may have been killed: start it again with " + c.run}
 	case res.StatusCode == http.StatusOK:
 		return res, nil
 	}

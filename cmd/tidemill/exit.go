@@ -80,7 +80,7 @@ func exitCode(err error) int {
 }
 
 // report writes an error as one block and returns the exit code (invariant 4).
-func report(w io.Writer, err error) int {
+func (p program) report(w io.Writer, err error) int {
 	code := exitCode(err)
 	if err == nil || errors.Is(err, errSaid) {
 		return code
@@ -91,10 +91,10 @@ func report(w io.Writer, err error) int {
 		if len(problems) == 1 {
 			noun = "problem"
 		}
-		fmt.Fprintf(w, "tidemill: %d %s in the configuration\n\n%s\n", len(problems), noun, problems)
+		fmt.Fprintf(w, "tidemill: %d %s in the configuration\n\n%s\n", len(problems), noun, p.asCalled(problems.Error()))
 		return code
 	}
-	fmt.Fprintln(w, "tidemill: "+errorBlock(err))
+	fmt.Fprintln(w, "tidemill: "+p.asCalled(errorBlock(err)))
 	return code
 }
 

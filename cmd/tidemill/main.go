@@ -19,14 +19,14 @@ func main() { os.Exit(tidemill()) }
 func tidemill() int {
 	ctx, stop := stopSignals(context.Background())
 	defer stop()
-	cli := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv}
+	cli := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, program: calledAs(os.Args[0])}
 	cmd := cli.root()
 	cmd.SetArgs(os.Args[1:])
 	err := cmd.ExecuteContext(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) && cli.stoppedClean {
 		err = nil
 	}
-	return report(os.Stderr, err)
+	return cli.program.report(os.Stderr, err)
 }
 
 // echo is how long after the first signal another one is taken for its echo: wrappers often pass on what a terminal has
@@ -66,6 +66,7 @@ type cli struct {
 	out, err     io.Writer
 	env          func(string) (string, bool)
 	dir          string // --config
+	program      program
 	stoppedClean bool
 }
 
@@ -100,7 +101,7 @@ A project is a folder with tidemill.yaml, sources/*.yaml and pipelines/*.yaml.`,
 	if err := root.MarkPersistentFlagDirname("config"); err != nil {
 		panic(err)
 	}
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.queryCommand(), c.verifyCommand(),
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.queryCommand(), c.verifyCommand(), c.resyncCommand(),
 		c.tailCommand(), c.newCommand(), c.schemaCommand(), c.versionCommand())
 	wrapArgs(root)
 	return root

@@ -10,7 +10,7 @@ import (
 )
 
 // renderStatus draws the status as lines of at most width columns. It is pure: what it shows is in s, and now.
-func renderStatus(s console.Status, width int, now time.Time) []string {
+func renderStatus(s console.Status, width int, now time.Time, self program) []string {
 	lines := []string{fmt.Sprintf("tidemill · project %s · windows of %s · up %s", s.Project, s.Window, rough(now.Sub(s.Started)))}
 	if s.Config.Error != "" {
 		lines = append(lines, "", "the configuration has changed and cannot run; the old one goes on:")
@@ -36,7 +36,7 @@ func renderStatus(s console.Status, width int, now time.Time) []string {
 		}
 	}
 	for i := range lines {
-		lines[i] = cut(lines[i], width)
+		lines[i] = cut(self.asCalled(lines[i]), width)
 	}
 	return lines
 }
@@ -89,8 +89,12 @@ func pipelineTable(p console.PipelineStatus, t console.PipelineTable, names int,
 	if p.WindowEnd.IsZero() {
 		return "  " + t.Name
 	}
-	return pad("  "+t.Name, names) + fmt.Sprintf("  %s  %9s upserts  %7s deletes  lag %s",
+	l := pad("  "+t.Name, names) + fmt.Sprintf("  %s  %9s upserts  %7s deletes  lag %s",
 		p.WindowEnd.UTC().Format("15:04:05"), thousands(t.Upserts), thousands(t.Deletes), rough(p.Lag(now)))
+	if t.Quarantined > 0 {
+		l += fmt.Sprintf("  %s in quarantine", thousands(t.Quarantined))
+	}
+	return l
 }
 
 func sourceLine(s console.SourceStatus, names int, now time.Time) string {

@@ -27,7 +27,7 @@ func TestRenderStatus(t *testing.T) {
 		Pipelines: []console.PipelineStatus{
 			{Name: "care", State: console.Running, Window: at("10:15:20"), WindowEnd: at("10:15:30"), Final: true, Rows: 1234567, Tables: []console.PipelineTable{
 				{Name: "raw_consult.patients", Upserts: 120, Deletes: 3},
-				{Name: "mart.visits", Upserts: 1234567},
+				{Name: "mart.visits", Upserts: 1234567, Quarantined: 2},
 				{Name: "raw_consult.notes", Parked: "its primary key was dropped"},
 			}},
 			{Name: "pay", State: console.Waiting, Waiting: "pharmacy", Tables: []console.PipelineTable{{Name: "raw_pharmacy.payments"}}},
@@ -42,7 +42,7 @@ func TestRenderStatus(t *testing.T) {
 		},
 		Config: console.ConfigStatus{Error: "pipelines/care.yaml:4:5: tables[0]: unknown key"},
 	}
-	got := strings.Join(renderStatus(s, 110, at("10:15:36")), "\n") + "\n"
+	got := strings.Join(renderStatus(s, 110, at("10:15:36"), "tidemill"), "\n") + "\n"
 	golden := "testdata/status.golden"
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {

@@ -49,9 +49,9 @@ Telemetry follows the standard OTEL_ variables; Prometheus metrics are at /metri
 
 // run starts the daemon and shows what it does.
 func (c *cli) run(ctx context.Context, format string, quiet bool) error {
-	screen := newScreen(c.out)
+	screen := c.screen()
 	screen.live = screen.live && format == "text"
-	v := viewer{screen: screen, quiet: quiet || screen.live, json: format == "json"}
+	v := viewer{screen: screen, quiet: quiet || screen.live, json: format == "json", command: c.command, program: c.program}
 	log, err := telemetry.NewLogger(screen, format, slog.LevelInfo, screen.live)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (c *cli) run(ctx context.Context, format string, quiet bool) error {
 	v.log = log
 	d := daemon.New(daemon.Options{
 		Dir: c.dir, Env: c.env, Kinds: kinds(), Log: log, Version: version(),
-		Ready: func(p *config.Project, i daemon.Info) { v.ready(c.dir, p, i) },
+		Ready: v.ready,
 		Event: v.event,
 	})
 	g, gctx := errgroup.WithContext(ctx)
@@ -68,7 +68,7 @@ func (c *cli) run(ctx context.Context, format string, quiet bool) error {
 	g.Go(func() error { return v.show(shown, d.Status) })
 	err = g.Wait()
 	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		fmt.Fprintln(screen, "stopped; tidemill run goes on from here")
+		fmt.Fprintf(screen, "stopped; %s goes on from here\n", c.command("run"))
 		return nil
 	}
 	return err
@@ -80,23 +80,25 @@ type viewer struct {
 	log    *slog.Logger
 	quiet  bool // no line per window
 	json   bool
+
+	program program
+	command func(name string, args ...string) string
 }
 
 // ready says where to look, once.
-func (v *viewer) ready(dir string, p *config.Project, i daemon.Info) {
+func (v *viewer) ready(p *config.Project, i daemon.Info) {
 	if v.json {
 		v.log.Info("running", telemetry.KeyProject, p.Name, "api", i.API)
 		return
 	}
-	at := ""
-	if dir != "." {
-		at = " --config " + dir
-	}
 	fmt.Fprintf(v.screen, "tidemill runs project %s; API and metrics at http://%s\n", p.Name, i.API)
-	fmt.Fprintf(v.screen, "  look:   tidemill status%s --watch\n", at)
-	fmt.Fprintf(v.screen, "  query:  tidemill query%s 'select * from %s limit 10'\n", at, exampleTable(p))
+	fmt.Fprintf(v.screen, "  look:   %s\n", v.command("status", "--watch"))
+	fmt.Fprintf(v.screen, "  query:  %s\n", v.command("query", "'select * from "+exampleTable(p)+" limit 10'"))
+	if len(p.Pipelines) > 0 {
+		fmt.Fprintf(v.screen, "  verify: %s\n", v.command("verify"))
+	}
 	if len(p.Sources) == 0 || len(p.Pipelines) == 0 {
-		fmt.Fprintf(v.screen, "  add:    tidemill new source%s NAME, tidemill new pipeline%s NAME; they are taken over while this runs\n", at, at)
+		fmt.Fprintf(v.screen, "  add:    %s, %s; they are taken over while this runs\n", v.command("new source", "NAME"), v.command("new pipeline", "NAME"))
 	}
 	fmt.Fprintf(v.screen, "  stop:   Ctrl-C\n\n")
 }
@@ -123,7 +125,7 @@ func (v *viewer) event(e daemon.Event) {
 	case e.Err != nil && v.json:
 		v.log.Error(e.What, telemetry.KeyUnit, e.Unit, telemetry.KeyError, e.Err.Error())
 	case e.Err != nil:
-		fmt.Fprintf(v.screen, "%s %s: %s\n", e.At.UTC().Format("15:04:05"), e.What, indent(errorBlock(e.Err)))
+		fmt.Fprintf(v.screen, "%s %s: %s\n", e.At.UTC().Format("15:04:05"), e.What, indent(v.program.asCalled(errorBlock(e.Err))))
 	case v.json:
 		v.log.Info(e.What, telemetry.KeyUnit, e.Unit)
 	default:
@@ -164,7 +166,7 @@ func (v *viewer) show(ctx context.Context, status func() console.Status) error {
 		if s.Started.IsZero() {
 			continue // not up yet
 		}
-		if err := v.screen.draw(renderStatus(s, width(v.screen.out), s.At)); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		if err := v.screen.draw(renderStatus(s, width(v.screen.out), s.At, v.program)); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 			return fmt.Errorf("showing the status: %w", err)
 		}
 	}

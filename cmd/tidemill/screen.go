@@ -17,10 +17,13 @@ type screen struct {
 	live bool
 	mu   sync.Mutex
 	out  io.Writer
+	all  string // the command that shows all lines
 	last []string
 }
 
-func newScreen(out io.Writer) *screen { return &screen{live: isTerminal(out), out: out} }
+func (c *cli) screen() *screen {
+	return &screen{live: isTerminal(c.out), out: c.out, all: c.command("status")}
+}
 
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
@@ -42,7 +45,7 @@ func (s *screen) draw(lines []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, height := size(s.out); height > 2 && len(lines) > height-1 { // what has scrolled away cannot be erased
-		lines = append(lines[:height-2:height-2], fmt.Sprintf("… %d more lines: tidemill status", len(lines)-height+2))
+		lines = append(lines[:height-2:height-2], fmt.Sprintf("… %d more lines: %s", len(lines)-height+2, s.all))
 	}
 	var b bytes.Buffer
 	s.erase(&b)

@@ -44,7 +44,7 @@ func (c *cli) statusCommand() *cobra.Command {
 func (c *cli) showStatus(s console.Status, raw []byte, asJSON bool) error {
 	text := string(raw)
 	if !asJSON {
-		text = strings.Join(renderStatus(s, width(c.out), s.At), "\n") + "\n"
+		text = strings.Join(renderStatus(s, width(c.out), s.At, c.program), "\n") + "\n"
 	}
 	_, err := io.WriteString(c.out, text)
 	return err
@@ -52,7 +52,7 @@ func (c *cli) showStatus(s console.Status, raw []byte, asJSON bool) error {
 
 func (c *cli) watchStatus(cmd *cobra.Command, client *client, asJSON bool) error {
 	c.stoppedClean = true // an interrupt is how one leaves
-	screen := newScreen(c.out)
+	screen := c.screen()
 	for {
 		s, raw, err := client.status(cmd.Context())
 		if err != nil {
@@ -61,7 +61,7 @@ func (c *cli) watchStatus(cmd *cobra.Command, client *client, asJSON bool) error
 		if asJSON || !screen.live {
 			err = c.showStatus(s, raw, asJSON)
 		} else {
-			err = screen.draw(renderStatus(s, width(c.out), s.At))
+			err = screen.draw(renderStatus(s, width(c.out), s.At, c.program))
 		}
 		if err != nil {
 			return fmt.Errorf("showing the status: %w", err)

@@ -59,7 +59,7 @@ func (c *cli) tail(ctx context.Context, t *tailer, table string) error {
 	defer cl.Close()
 	known, err := kafka.Topics(ctx, cl, "tm.")
 	if err != nil {
-		return &environmentError{what: "reading the log", err: err, remedy: "is the broker running? tidemill status"}
+		return &environmentError{what: "reading the log", err: err, remedy: "is the broker running? " + c.command("status")}
 	}
 	if !slices.Contains(known, topic) {
 		return fmt.Errorf("the log has no topic %s%s", topic, config.DidYouMean(topic, known))
@@ -90,7 +90,7 @@ func (c *cli) logConfig() (kafka.Config, error) {
 	if len(p.Log.Brokers) == 0 {
 		info, err := daemon.ReadInfo(p.Data)
 		if err != nil {
-			return kafka.Config{}, &environmentError{what: "no daemon runs this project, and its log is inside the daemon", remedy: "start it: tidemill run --config " + c.dir}
+			return kafka.Config{}, c.noDaemon("no daemon runs this project, and its log is inside the daemon")
 		}
 		broker = info.Broker
 	} else if missing := p.Missing(); len(missing) > 0 {

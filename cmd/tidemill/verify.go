@@ -24,7 +24,7 @@ func (c *cli) verifyCommand() *cobra.Command {
 		Long: `Compare every replica with its source table at one cut: the source is read in one snapshot,
 and its rows are moved to the exact point that a published window shows. Counts and row
 hashes must be equal; the first keys that differ are printed. The exit code is 1 when a
-table differs.`,
+table differs, or when every table was skipped.`,
 		Example: `  tidemill verify
   tidemill verify care --table raw_consult.patients --keys 20`,
 		Args: cobra.MaximumNArgs(1),
@@ -53,7 +53,7 @@ func (c *cli) verify(cmd *cobra.Command, q console.VerifyRequest, asJSON bool) e
 		return err
 	}
 	defer res.Body.Close()
-	differ, tables := 0, 0
+	differ, skipped, tables := 0, 0, 0
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
@@ -62,8 +62,11 @@ func (c *cli) verify(cmd *cobra.Command, q console.VerifyRequest, asJSON bool) e
 			return fmt.Errorf("reading the daemon's answer: %w", err)
 		}
 		tables++
-		if !v.Equal {
+		switch {
+		case !v.Equal:
 			differ++
+		case v.Skipped != "":
+			skipped++
 		}
 		if asJSON {
 			fmt.Fprintln(c.out, lines.Text())
@@ -79,6 +82,8 @@ func (c *cli) verify(cmd *cobra.Command, q console.VerifyRequest, asJSON bool) e
 		return fmt.Errorf("not equal to the source: %d of %s", differ, count(tables, "table"))
 	case tables == 0:
 		return errors.New("there was nothing to compare: no replica matches")
+	case skipped == tables:
+		return fmt.Errorf("nothing was compared: %s skipped", count(skipped, "table"))
 	}
 	return nil
 }
@@ -87,6 +92,8 @@ func writeVerdict(w io.Writer, v console.TableVerdict) {
 	switch {
 	case v.Skipped != "":
 		fmt.Fprintf(w, "skipped  %s: %s\n", v.Table, v.Skipped)
+	case v.Error != "":
+		fmt.Fprintf(w, "ERROR    %s: %s\n", v.Table, v.Error)
 	case v.Equal:
 		fmt.Fprintf(w, "equal    %s = %s at %s: %d rows, hash %s\n", v.Table, v.Source, v.Position, v.Rows, v.Hash)
 	default:

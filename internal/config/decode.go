@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -139,11 +140,33 @@ func (d *decoder) slice(n ast.Node, v reflect.Value, path string) {
 	}
 	out := reflect.MakeSlice(v.Type(), len(s.Values), len(s.Values))
 	for i, item := range s.Values {
+		item = plainColon(item)
 		at := path + Path(i)
 		d.file.at[at] = firstToken(item)
 		d.value(item, out.Index(i), at)
 	}
 	v.Set(out)
+}
+
+// plainColon is an item of a list like [host:9092] as YAML 1.2 reads it: a colon with nothing around it belongs to the plain
+// text. The parser takes it for a mapping when a flow mapping stands around the list: {brokers: [host:9092]}.
+func plainColon(n ast.Node) ast.Node {
+	pairs, ok := n.(*ast.MappingNode)
+	if !ok || pairs.IsFlowStyle || len(pairs.Values) != 1 {
+		return n
+	}
+	m := pairs.Values[0]
+	key, colon, value := m.Key.GetToken(), m.Start, m.Value.GetToken()
+	plain := func(t *token.Token) bool {
+		return t != nil && t.Indicator == token.NotIndicator && t.Position.Line == colon.Position.Line
+	}
+	if _, scalar := m.Value.(ast.ScalarNode); !scalar || !plain(key) || !plain(value) ||
+		key.Position.Column+utf8.RuneCountInString(key.Value) != colon.Position.Column || colon.Position.Column+1 != value.Position.Column {
+		return n
+	}
+	text := *key
+	text.Type, text.Value = token.StringType, key.Value+":"+value.Value
+	return ast.String(&text)
 }
 
 // firstToken is where an item of a list begins: a mapping's own token is the colon of its first key.

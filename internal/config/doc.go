@@ -9,4 +9,5 @@
 //     ${file:…} reference names.
 //  4. No problem carries a secret: messages hold no expanded value, and the shown line is masked where a secret may be.
 //  5. A reference to a missing variable or file is no error in itself; Project.Missing lists them for those who need values.
+//  6. One cause, one problem: what cannot be read is reported by itself, before the rest, and what refers to it is not judged.
 package config

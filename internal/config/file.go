@@ -25,16 +25,25 @@ type file struct {
 	secrets map[string]bool         // decoded paths whose value is a secret
 }
 
-// parseFile reads and parses one file. The problems are about syntax; root is set when there are none.
-func parseFile(dir, name string, x *expander) (*file, Problems) {
-	text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
-	if err != nil {
-		return nil, Problems{{File: name, Message: fileError("reading the file", err)}}
+// parseFile reads and parses one file. When it cannot, it says so in one problem; root is set otherwise.
+func parseFile(dir, name string, x *expander) (*file, *Problem) {
+	f := &file{name: name, expand: x, at: map[string]*token.Token{}, secrets: map[string]bool{}}
+	p := f.parse(dir)
+	if p != nil {
+		p.Unread = true
 	}
-	f := &file{name: name, lines: strings.Split(string(text), "\n"), expand: x, at: map[string]*token.Token{}, secrets: map[string]bool{}}
+	return f, p
+}
+
+func (f *file) parse(dir string) *Problem {
+	text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(f.name)))
+	if err != nil {
+		return &Problem{File: f.name, Message: fileError("reading the file", err)}
+	}
+	f.lines = strings.Split(string(text), "\n")
 	parsed, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return f, Problems{f.syntaxProblem(err)}
+		return f.syntaxProblem(err)
 	}
 	var docs []ast.Node
 	for _, d := range parsed.Docs {
@@ -42,17 +51,20 @@ func parseFile(dir, name string, x *expander) (*file, Problems) {
 			docs = append(docs, d.Body)
 		}
 	}
+	var p Problem
 	switch {
 	case len(docs) == 0:
-		return f, Problems{{File: name, Line: 1, Column: 1, Message: "the file is empty"}}
+		p = Problem{File: f.name, Line: 1, Column: 1, Message: "the file is empty"}
 	case len(docs) > 1:
-		return f, Problems{f.problem(docs[1].GetToken(), "", "holds a second document: write one file per document")}
+		p = f.problem(docs[1].GetToken(), "", "holds a second document: write one file per document")
+	default:
+		if _, ok := docs[0].(ast.MapNode); ok {
+			f.root = docs[0]
+			return nil
+		}
+		p = f.problem(docs[0].GetToken(), "", "the file must hold keys and values (key: value)")
 	}
-	if _, ok := docs[0].(ast.MapNode); !ok {
-		return f, Problems{f.problem(docs[0].GetToken(), "", "the file must hold keys and values (key: value)")}
-	}
-	f.root = docs[0]
-	return f, nil
+	return &p
 }
 
 // fileError words an error of the file system without the machine's path.
@@ -64,14 +76,14 @@ func fileError(doing string, err error) string {
 	return doing + ": " + err.Error()
 }
 
-func (f *file) syntaxProblem(err error) Problem {
+func (f *file) syntaxProblem(err error) *Problem {
 	var ye yaml.Error
 	if !errors.As(err, &ye) || ye.GetToken() == nil {
-		return Problem{File: f.name, Message: "not valid YAML"}
+		return &Problem{File: f.name, Message: "not valid YAML"}
 	}
 	p := f.problem(ye.GetToken(), "", "not valid YAML: "+ye.GetMessage())
 	p.Excerpt = f.excerpt(p.Line, p.Column, maskLine)
-	return p
+	return &p
 }
 
 // problem points at a token.

@@ -16,17 +16,18 @@ func Load(dir string, env func(string) (string, bool)) (*Project, error) {
 	l := loader{dir: dir, expand: &expander{dir: dir, env: env}}
 	p := Default()
 	p.Dir, p.expand = dir, l.expand
-	if _, err := os.Stat(filepath.Join(dir, ProjectFile)); errors.Is(err, fs.ErrNotExist) {
+	if none := noProject(dir); none != nil {
 		p.Data = l.resolve(p.Data)
-		return &p, Problems{{File: ProjectFile, Message: "there is no " + ProjectFile +
-			" in this folder: it is not a project (name another folder with --config, or make one with: tidemill new project)"}}
+		return &p, Problems{*none}
 	}
 	l.project(&p)
+	before := len(l.problems)
 	for _, name := range l.list("sources") {
 		if s, ok := l.source(name); ok {
 			p.Sources = append(p.Sources, s)
 		}
 	}
+	p.SourcesUnread = slices.ContainsFunc(l.problems[before:], func(x Problem) bool { return x.Unread || x.Path == "name" })
 	for _, name := range l.list("pipelines") {
 		if pl, ok := l.pipeline(name); ok {
 			p.Pipelines = append(p.Pipelines, pl)
@@ -34,6 +35,30 @@ func Load(dir string, env func(string) (string, bool)) (*Project, error) {
 	}
 	l.references(&p)
 	return &p, l.problems.Err()
+}
+
+// Exists reports a folder that is no project, with why. The error is Problems.
+func Exists(dir string) error {
+	if none := noProject(dir); none != nil {
+		return Problems{*none}
+	}
+	return nil
+}
+
+// noProject says why a folder is no project, nil when it is one.
+func noProject(dir string) *Problem {
+	const remedy = " (name another folder with --config, or make one with: tidemill new project)"
+	f, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &Problem{File: dir, Message: "there is no such folder" + remedy}
+	case err == nil && !f.IsDir():
+		return &Problem{File: dir, Message: "is no folder" + remedy}
+	}
+	if _, err := os.Stat(filepath.Join(dir, ProjectFile)); errors.Is(err, fs.ErrNotExist) {
+		return &Problem{File: ProjectFile, Message: "there is no " + ProjectFile + " in this folder: it is not a project" + remedy}
+	}
+	return nil
 }
 
 type loader struct {
@@ -54,7 +79,7 @@ func (l *loader) reported(file, path string) bool {
 func (l *loader) list(sub string) []string {
 	entries, err := os.ReadDir(filepath.Join(l.dir, sub))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.add(Problem{File: sub, Message: fileError("reading the folder", err)})
+		l.add(Problem{File: sub, Message: fileError("reading the folder", err), Unread: true})
 	}
 	var names []string
 	for _, e := range entries {
@@ -64,7 +89,7 @@ func (l *loader) list(sub string) []string {
 		case ext == ".yaml":
 			names = append(names, name)
 		case ext == ".yml" || ext == ".json":
-			l.add(Problem{File: name, Message: "is not read: rename it to " + strings.TrimSuffix(name, ext) + ".yaml"})
+			l.add(Problem{File: name, Message: "is not read: rename it to " + strings.TrimSuffix(name, ext) + ".yaml", Unread: true})
 		}
 	}
 	return names
@@ -72,9 +97,9 @@ func (l *loader) list(sub string) []string {
 
 // decode parses one file and decodes it into dst; ok when it could at least be parsed.
 func (l *loader) decode(name string, dst any) (Node, bool) {
-	f, problems := parseFile(l.dir, name, l.expand)
-	l.add(problems...)
-	if len(problems) > 0 {
+	f, unread := parseFile(l.dir, name, l.expand)
+	if unread != nil {
+		l.add(*unread)
 		return Node{file: f}, false
 	}
 	n := Node{file: f, node: f.root}
@@ -122,9 +147,9 @@ func (l *loader) resolveURL(u URL) URL {
 }
 
 func (l *loader) source(name string) (Source, bool) {
-	f, problems := parseFile(l.dir, name, l.expand)
-	l.add(problems...)
-	if len(problems) > 0 {
+	f, unread := parseFile(l.dir, name, l.expand)
+	if unread != nil {
+		l.add(*unread)
 		return Source{}, false
 	}
 	n := Node{file: f, node: f.root, skip: []string{"kind", "name", "type"}}
@@ -165,6 +190,9 @@ func (l *loader) pipeline(name string) (Pipeline, bool) {
 	l.name(p.node, p.Name)
 	if len(p.Tables) == 0 && !l.reported(name, "tables") {
 		l.add(p.node.Problem("tables", "a pipeline needs at least one table"))
+	}
+	if p.MaxQuarantine < 0 {
+		l.add(p.node.Problem("max_quarantine", "must be 0 or more"))
 	}
 	for i := range p.Tables {
 		l.table(&p, i)

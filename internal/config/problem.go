@@ -18,6 +18,7 @@ type Problem struct {
 	Path    string // YAML path, like tables[0].into
 	Message string
 	Excerpt string // the line with a caret under the column; secrets masked (invariant 4)
+	Unread  bool   // nothing can be known of the file or folder: what others say about its content is not judged (invariant 6)
 }
 
 // String is the problem as it is shown to the person who edits the file.
@@ -63,16 +64,19 @@ func (p Problems) Err() error {
 }
 
 func compareProblems(a, b Problem) int {
-	return cmp.Or(cmp.Compare(fileRank(a.File), fileRank(b.File)), cmp.Compare(a.File, b.File),
+	return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.File, b.File),
 		cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Message, b.Message))
 }
 
-// fileRank puts the project file first: what is wrong there may explain the rest.
-func fileRank(name string) int {
-	if name == ProjectFile {
+// rank puts causes before consequences: the project file, what could not be read, the rest.
+func (p Problem) rank() int {
+	switch {
+	case p.File == ProjectFile:
 		return 0
+	case p.Unread:
+		return 1
 	}
-	return 1
+	return 2
 }
 
 // DidYouMean is ` (did you mean "x"?)` for the candidate nearest to name, or empty when none is near.

@@ -34,6 +34,10 @@ type Project struct {
 	Sources   []Source   `yaml:"-"` // by file name
 	Pipelines []Pipeline `yaml:"-"` // by file name
 
+	// SourcesUnread says that there are sources whose names are not known: nobody can say that a source does not exist
+	// (invariant 6).
+	SourcesUnread bool `yaml:"-"`
+
 	expand *expander
 	node   Node
 }
@@ -98,6 +102,9 @@ type Pipeline struct {
 	Kind   string  `yaml:"kind" jsonschema:"required,enum=pipeline"`
 	Name   string  `yaml:"name" jsonschema:"required,pattern=^[a-z][a-z0-9_]*$,description=The pipeline's name"`
 	Tables []Table `yaml:"tables" jsonschema:"required,minItems=1,description=Output tables; they publish together"`
+	// MaxQuarantine is how many rows a publish may put into quarantine, in all its tables together; with more the pipeline
+	// stands still. Default 0: no row is missing in a table unless somebody has agreed to it.
+	MaxQuarantine int64 `yaml:"max_quarantine" jsonschema:"minimum=0,description=How many rows a publish may keep in tidemill.quarantine instead of its tables because no warehouse can hold one of their values. With more the pipeline stands still. Default 0"`
 
 	File string `yaml:"-"` // relative to the folder
 	node Node

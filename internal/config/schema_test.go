@@ -31,7 +31,7 @@ func TestSchemasFollowTheDecoder(t *testing.T) {
 		keys []string
 	}{
 		{"project", project, []string{"project", "window", "log", "store", "warehouse", "listen", "data", "memory", "timezone"}},
-		{"pipeline", pipeline, []string{"kind", "name", "tables"}},
+		{"pipeline", pipeline, []string{"kind", "name", "tables", "max_quarantine"}},
 		{"source", source.OneOf[0], []string{"kind", "name", "type", "address", "user", "password", "tables"}},
 	} {
 		if c.o.AdditionalProperties != false {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
@@ -162,29 +163,37 @@ func (l *loader) references(p *Project) {
 			sources[s.Name] = s.File
 		}
 	}
+	if len(sources) == 0 && len(p.Pipelines) > 0 && !p.SourcesUnread {
+		l.add(Problem{File: "sources", Message: "the pipelines have no source to read: there is no file in this folder (write one with: tidemill new source)", Unread: true})
+		p.SourcesUnread = true
+	}
 	pipelines, tables := map[string]string{}, map[string]string{}
 	for i := range p.Pipelines {
 		pl := &p.Pipelines[i]
+		if !p.SourcesUnread {
+			l.sourceReferences(pl, sources)
+		}
 		if first, ok := pipelines[pl.Name]; ok && pl.Name != "" {
 			l.add(pl.Problem("name", "is taken: "+first+" has the same name"))
-		} else {
-			pipelines[pl.Name] = pl.File
+			continue // most likely a copy: that its tables are the same says nothing more (invariant 6)
 		}
-		l.tableReferences(pl, sources, tables)
+		pipelines[pl.Name] = pl.File
+		l.publishedOnce(pl, tables)
 	}
 }
 
-func (l *loader) tableReferences(pl *Pipeline, sources, tables map[string]string) {
-	var names []string
-	for s := range sources {
-		names = append(names, s)
-	}
-	slices.Sort(names)
+func (l *loader) sourceReferences(pl *Pipeline, sources map[string]string) {
+	names := slices.Sorted(maps.Keys(sources))
 	for i, t := range pl.Tables {
 		source, _, _ := strings.Cut(t.Replicate, ".")
 		if _, ok := sources[source]; t.IsReplica() && !ok && !strings.Contains(source, "*") {
 			l.add(pl.Problem(Path("tables", i, "replicate"), fmt.Sprintf("there is no source %q%s", source, DidYouMean(source, names))))
 		}
+	}
+}
+
+func (l *loader) publishedOnce(pl *Pipeline, tables map[string]string) {
+	for i, t := range pl.Tables {
 		out := t.Name
 		if t.IsReplica() {
 			out = t.Into + "." + t.Replicate

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/metric"
@@ -26,6 +27,7 @@ type Assembly struct {
 	Project   *config.Project
 	Store     window.Store
 	Warehouse window.Sink
+	Wants     map[string][]sources.Want // what the pipelines read, by source
 }
 
 // Assemble loads a project folder and makes every part of it once, so that whatever a constructor refuses is reported
@@ -37,9 +39,17 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 	if err != nil && !errors.As(err, &problems) {
 		return nil, err
 	}
+	wants, found, err := readBy(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, found...)
+	if a.Wants = wants; slices.ContainsFunc(problems, inPipelines) {
+		wants = nil // not all that they read is known
+	}
 	for i := range p.Sources {
 		s := &p.Sources[i]
-		_, err := kinds.source(s, slog.New(slog.DiscardHandler), nil)
+		_, err := kinds.source(s, wants, slog.New(slog.DiscardHandler), nil)
 		var found config.Problems
 		switch {
 		case errors.As(err, &found):
@@ -48,11 +58,6 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 			problems = append(problems, s.Node.Problem("type", strings.TrimPrefix(err.Error(), "type: ")))
 		}
 	}
-	found, err := checkViews(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	problems = append(problems, found...)
 	if p.Missing().In(config.ProjectFile) || problems.In(config.ProjectFile) {
 		return a, problems.Err() // an address with a hole in it cannot be judged
 	}
@@ -65,7 +70,18 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 	return a, problems.Err()
 }
 
-// source makes a source of its file.
-func (k Kinds) source(s *config.Source, log *slog.Logger, meter metric.Meter) (ingest.Source, error) {
-	return k.Sources.New(s.Type, sources.Env{Name: s.Name, Log: log, Meter: meter}, s.Node.Decode)
+func inPipelines(p config.Problem) bool { return strings.HasPrefix(p.File, "pipelines/") }
+
+// source makes a source of its file and of what the pipelines read; with nil wants, nobody knows what they read.
+func (k Kinds) source(s *config.Source, wants map[string][]sources.Want, log *slog.Logger, meter metric.Meter) (ingest.Source, error) {
+	return k.Sources.New(s.Type, sources.Env{Name: s.Name, Log: log, Meter: meter}, func(into any) error {
+		if err := s.Node.Decode(into); err != nil {
+			return err
+		}
+		var problems config.Problems
+		if w, ok := into.(sources.Wanter); ok && wants != nil {
+			w.Want(wants[s.Name], func(path, message string) { problems = append(problems, s.Node.Problem(path, message)) })
+		}
+		return problems.Err()
+	})
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type contents struct {
 	columns []int    // of the record batches, in the table's order; found at the first row
 	keys    []int
 	names   []string
+	absent  []string // columns that the batches need not have: they count as NULL
 	batch   *arrow.Schema
 	buf     []byte
 }
@@ -49,6 +51,10 @@ func (c *contents) find(s *ingest.Schema, rec arrow.RecordBatch) error {
 	c.columns, c.keys, c.names, c.batch = nil, nil, nil, rec.Schema()
 	for _, col := range s.Columns {
 		at := rec.Schema().FieldIndices(col.Name)
+		if len(at) == 0 && slices.Contains(c.absent, col.Name) {
+			c.columns = append(c.columns, -1)
+			continue
+		}
 		if len(at) != 1 || !arrow.TypeEqual(rec.Schema().Field(at[0]).Type, col.Type.Arrow()) {
 			return fmt.Errorf("%w: column %s", errOtherSchema, col.Name)
 		}
@@ -89,9 +95,14 @@ func (c *contents) put(s *ingest.Schema, rec arrow.RecordBatch, i int) error {
 	}
 	c.buf = c.buf[:0]
 	for _, col := range c.columns {
+		if col < 0 {
+			c.buf = append(c.buf, "null,"...)
+			continue
+		}
 		c.buf = append(console.AppendJSON(c.buf, rec.Column(col), i), ',')
 	}
-	c.rows[key] = xxh3.Hash128(c.buf)
+	// U+0000 is left out of every text that is published.
+	c.rows[key] = xxh3.Hash128(bytes.ReplaceAll(c.buf, []byte(`\u0000`), nil))
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/run"
 	"github.com/tidemill/tidemill/internal/telemetry"
+	"github.com/tidemill/tidemill/sources"
 )
 
 // Options are what the process gives to its daemon.
@@ -51,7 +52,8 @@ type Daemon struct {
 	info    Info
 	config  console.ConfigStatus
 	project *config.Project
-	parts   map[string]part // running units by name
+	wants   map[string][]sources.Want // what its pipelines read
+	parts   map[string]part           // running units by name
 	said    map[string]string
 }
 
@@ -108,7 +110,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, l.Close(), log.close())
 	}
-	d.begin(p, Info{PID: os.Getpid(), API: l.Addr().String(), Broker: log.embeddedAddress(), Started: time.Now().UTC()})
+	d.begin(a, Info{PID: os.Getpid(), API: l.Addr().String(), Broker: log.embeddedAddress(), Started: time.Now().UTC()})
 	if err := d.info.write(p.Data); err != nil {
 		return errors.Join(err, l.Close(), log.close())
 	}
@@ -127,7 +129,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 
 // group lists the long-lived parts by stage (invariant 2).
 func (d *Daemon) group(r *runtime, l net.Listener, token string) run.Group {
-	api := &console.Server{Token: token, Host: host(r.project().Listen), Status: d.Status, Metrics: r.telemetry.Handler(), Ready: d.ready, Verifier: r.verifier()}
+	api := &console.Server{Token: token, Host: host(r.project().Listen), Status: d.Status, Metrics: r.telemetry.Handler(), Ready: d.ready, Verifier: r.verifier(), Resyncer: resyncer{r}}
 	if q, ok := r.assembly.Warehouse.(console.Querier); ok {
 		api.Querier = q
 	}
@@ -144,10 +146,10 @@ func (d *Daemon) group(r *runtime, l net.Listener, token string) run.Group {
 	return run.Group{Units: units}
 }
 
-func (d *Daemon) begin(p *config.Project, i Info) {
+func (d *Daemon) begin(a *Assembly, i Info) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.info, d.project, d.started = i, p, i.Started
+	d.info, d.project, d.wants, d.started = i, a.Project, a.Wants, i.Started
 	d.config = console.ConfigStatus{Dir: d.o.Dir, Loaded: i.Started}
 }
 
@@ -201,7 +203,7 @@ func (d *Daemon) openLog(ctx context.Context, p *config.Project) (*logHandle, er
 		if err != nil {
 			return nil, err
 		}
-		return &logHandle{cfg: cfg}, reach(ctx, cfg)
+		return &logHandle{cfg: cfg}, reach(ctx, cfg, brokerPatience)
 	}
 	e, err := kafka.OpenEmbedded(kafka.EmbeddedOptions{Dir: p.Log.Embedded})
 	if err != nil {

@@ -130,6 +130,7 @@ func (*counter) Covers(by, p ingest.Position) (bool, error) {
 // rig is a daemon over a counter.
 type rig struct {
 	dir    string
+	kinds  sources.Set // counter when empty
 	now    atomic.Int64
 	fail   atomic.Bool
 	daemon *daemon.Daemon
@@ -162,12 +163,25 @@ func (r *rig) write(t *testing.T, name, text string) {
 	}
 }
 
+func (r *rig) read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(r.dir, filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 func (r *rig) options() daemon.Options {
 	kind := sources.Kind{Name: "counter", Config: func() any { return &struct{}{} },
 		New: func(sources.Env, any) (ingest.Source, error) { return &counter{&r.now, &r.fail}, nil }}
+	kinds := r.kinds
+	if len(kinds) == 0 {
+		kinds = sources.Set{kind}
+	}
 	return daemon.Options{
 		Dir: r.dir, Env: func(string) (string, bool) { return "", false }, Version: "test", Reload: 50 * time.Millisecond,
-		Kinds: daemon.Kinds{Sources: sources.Set{kind}, Sinks: sinks.Set()}, Log: slog.New(slog.DiscardHandler),
+		Kinds: daemon.Kinds{Sources: kinds, Sinks: sinks.Set()}, Log: slog.New(slog.DiscardHandler),
 		Ready: func(_ *config.Project, i daemon.Info) { r.ready <- i },
 		Event: func(e daemon.Event) { r.mu.Lock(); r.events = append(r.events, e); r.mu.Unlock() },
 	}

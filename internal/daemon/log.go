@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/kafka"
@@ -57,62 +58,92 @@ const brokerPatience = 15 * time.Second
 
 // reach waits until the brokers answer. At the start it is an error of the environment when they do not; later every
 // client retries by itself.
-func reach(ctx context.Context, cfg kafka.Config) error {
-	cl, err := kafka.New(cfg)
+func reach(ctx context.Context, cfg kafka.Config, patience time.Duration) error {
+	cl, err := kafka.New(cfg, kgo.RequestRetries(0)) // the error itself is told, not that there were many
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	wait, cancel := context.WithTimeout(ctx, brokerPatience)
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for {
 		try, stop := context.WithTimeout(wait, 5*time.Second)
 		err := cl.Ping(try)
 		stop()
+		if last == nil || wait.Err() == nil {
+			last = err
+		}
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, kerr.SaslAuthenticationFailed), errors.As(err, new(*tls.CertificateVerificationError)):
-			return unreachable(cfg, err)
+		case loginRefused(err), errors.As(err, new(*tls.CertificateVerificationError)):
+			return unreachable(cfg, err, nil)
 		}
 		select {
 		case <-wait.Done():
-			return unreachable(cfg, diagnose(ctx, cfg, err))
+			return unreachable(cfg, last, probe(ctx, cfg.Brokers[0]))
 		case <-tick.C:
 		}
 	}
 }
 
-// diagnose asks the network itself why there was no answer: the client only says that its time was up.
-func diagnose(ctx context.Context, cfg kafka.Config, err error) error {
-	conn, dialErr := (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, "tcp", cfg.Brokers[0])
-	if dialErr != nil {
-		return dialErr
-	}
-	_ = conn.Close() // nothing was sent
-	return err
+// loginRefused reports whether a broker has answered a login, and not with yes.
+func loginRefused(err error) bool {
+	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism) || errors.Is(err, kerr.IllegalSaslState)
 }
 
-// unreachable words the last error of reaching the brokers.
-func unreachable(cfg kafka.Config, err error) error {
+// probed is what the network itself says of a broker: the client only says that its time was up.
+type probed struct {
+	err error // of reaching the port
+	tls bool  // the port speaks TLS
+}
+
+func probe(ctx context.Context, address string) *probed {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return &probed{err: err}
+	}
+	defer func() { _ = conn.Close() }()                          // nothing was sent
+	c := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // whose certificate it is does not matter to whether it has one
+	return &probed{tls: c.HandshakeContext(ctx) == nil}
+}
+
+// unreachable words the last error of reaching the brokers. p is nil when they have answered.
+func unreachable(cfg kafka.Config, err error, p *probed) error {
 	e := &EnvironmentError{What: "the Kafka brokers " + strings.Join(cfg.Brokers, ", ") + " cannot be used", Err: err,
 		Remedy: "check log.brokers in tidemill.yaml and that this machine can reach them"}
+	if p != nil && p.err != nil {
+		e.Err = p.err
+	}
 	var dns *net.DNSError
 	switch {
-	case errors.Is(err, kerr.SaslAuthenticationFailed):
+	case errors.Is(err, kerr.IllegalSaslState):
+		e.Err, e.Remedy = errors.New("they take no login"), "remove log.sasl from tidemill.yaml, or name in log.brokers the port that asks for a login"
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
+		e.Err, e.Remedy = fmt.Errorf("they do not take a login by %s", cfg.SASL.Mechanism), "set log.sasl.mechanism in tidemill.yaml to one that they do"
+	case loginRefused(err):
 		e.Remedy = "check log.sasl in tidemill.yaml: mechanism, user and password"
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		e.Remedy = "check log.tls.ca in tidemill.yaml: it must be the authority that signed the brokers' certificates"
-	case errors.As(err, &dns):
+	case errors.As(e.Err, &dns):
 		e.Err = fmt.Errorf("no such host: %s", dns.Name)
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(e.Err, syscall.ECONNREFUSED):
 		e.Err = errors.New("connection refused")
+	case p != nil && p.tls && cfg.TLS == nil:
+		e.Err, e.Remedy = errors.New("they speak TLS"), "add log.tls to tidemill.yaml, like tls: {ca: FILE}; tls: {} trusts the authorities of this machine"
+	case p != nil && p.err == nil && !p.tls && cfg.TLS != nil:
+		e.Err, e.Remedy = errors.New("they do not speak TLS"), "remove log.tls from tidemill.yaml, or name in log.brokers the port that speaks TLS"
+	case errors.As(err, new(*kgo.ErrFirstReadEOF)) && cfg.SASL == nil:
+		e.Err, e.Remedy = errors.New("they end the connection at the first request"), "they may want a login: add log.sasl to tidemill.yaml"
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Err = fmt.Errorf("no answer within %s", brokerPatience)
+		e.Err = errors.New("no answer in time")
 	}
 	return e
 }

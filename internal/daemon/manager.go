@@ -50,6 +50,7 @@ type runningUnit struct {
 	unit   unit
 	cancel context.CancelFunc
 	done   chan struct{}
+	again  chan struct{} // do not wait any longer
 }
 
 func newManager(changed func(string, unitState)) *manager {
@@ -124,17 +125,18 @@ func (m *manager) reconcile(ctx context.Context) {
 // start runs a unit in a goroutine that reconcile owns. The lock is held.
 func (m *manager) start(ctx context.Context, u unit) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &runningUnit{u, cancel, make(chan struct{})}
+	r := &runningUnit{u, cancel, make(chan struct{}), make(chan struct{}, 1)}
 	m.running[u.name] = r
 	m.states[u.name] = unitState{State: console.Starting, Since: time.Now()}
 	go func() {
 		defer close(r.done)
-		m.keep(ctx, u)
+		m.keep(ctx, r)
 	}()
 }
 
 // keep runs a unit again and again until ctx ends (invariant 3).
-func (m *manager) keep(ctx context.Context, u unit) {
+func (m *manager) keep(ctx context.Context, r *runningUnit) {
+	u := r.unit
 	b := &backoff.ExponentialBackOff{InitialInterval: m.wait, RandomizationFactor: 0.2, Multiplier: 2, MaxInterval: m.longest}
 	tries := 0
 	for {
@@ -168,6 +170,21 @@ func (m *manager) keep(ctx context.Context, u unit) {
 			m.note(u.name, unitState{State: console.Stopped})
 			return
 		case <-t.C:
+		case <-r.again:
+			t.Stop()
+			b.Reset()
+		}
+	}
+}
+
+// again ends the wait of a unit after an error: what it needs may be there.
+func (m *manager) again(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.running[name]; r != nil {
+		select {
+		case r.again <- struct{}{}:
+		default:
 		}
 	}
 }

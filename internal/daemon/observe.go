@@ -186,6 +186,13 @@ func (l *listener) Load(ctx context.Context, id ingest.TableID, chunk []*ingest.
 	return nil
 }
 
+// Reload implements ingest.Emitter.
+func (l *listener) Reload(ctx context.Context, table ingest.TableName) error {
+	l.settle()
+	l.note(table.String(), func(t *console.SourceTable) { t.Loaded, t.Rows = false, 0 })
+	return l.Emitter.Reload(ctx, table)
+}
+
 // Park implements ingest.Emitter.
 func (l *listener) Park(ctx context.Context, table ingest.TableName, reason string) error {
 	l.settle()

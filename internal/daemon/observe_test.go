@@ -36,6 +36,7 @@ func (e *emitter) Progress(context.Context, ingest.Position) error {
 func (e *emitter) End(context.Context, ingest.Position) error           { return e.fail }
 func (e *emitter) Idle(context.Context, time.Time) error                { return e.fail }
 func (e *emitter) Tick(context.Context) error                           { return e.fail }
+func (e *emitter) Reload(context.Context, ingest.TableName) error       { return e.fail }
 func (e *emitter) Park(context.Context, ingest.TableName, string) error { return e.fail }
 func (e *emitter) Load(context.Context, ingest.TableID, []*ingest.Builder, ingest.Load) error {
 	return e.fail
@@ -102,6 +103,11 @@ func TestObservedSource(t *testing.T) {
 		if s := status(); s.State != console.Running || !s.Tables[0].Loaded || !s.AsOf.Equal(at.Add(time.Second)) {
 			t.Errorf("after the load: %+v", s)
 		}
+		check(t, out.Reload(ctx, patients.Table))
+		if s := status(); s.State != console.Loading || s.Tables[0].Loaded || s.Tables[0].Rows != 0 {
+			t.Errorf("while it is loaded again: %+v", s)
+		}
+		check(t, out.Load(ctx, id, nil, ingest.Load{Rows: 90, Done: true}))
 		check(t, out.Park(ctx, patients.Table, "no primary key"))
 		if s := status(); s.Tables[0].Parked != "no primary key" {
 			t.Errorf("parked: %+v", s)

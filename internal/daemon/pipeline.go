@@ -21,7 +21,8 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 	if err != nil {
 		return err
 	}
-	if err := r.registered(ctx, unit, inputs.sources()); err != nil {
+	newest, err := r.registered(ctx, unit, inputs)
+	if err != nil {
 		return err
 	}
 	dir, err := r.folder("pipelines", pl.Name)
@@ -29,17 +30,21 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 		return err
 	}
 	w, err := window.New(window.Config{
-		Name: pl.Name, Owner: r.owner, Sources: inputs.sources(), Wants: inputs.wants, Plan: inputs.planner(pl),
+		Name: pl.Name, Owner: r.owner, Sources: inputs.sources(), Wants: inputs.wants, Plan: inputs.planner(pl, newest),
 		Kafka: r.log.cfg, Store: r.assembly.Store, Sink: r.assembly.Warehouse, Dir: dir,
 		Tracer: r.telemetry.Tracer(), Meter: r.telemetry.Meter(),
-		Memory: int64(p.Memory) / int64(max(1, len(p.Pipelines))),
+		Memory: int64(p.Memory) / int64(max(1, len(p.Pipelines))), MaxQuarantine: pl.MaxQuarantine,
 	})
 	if err != nil {
 		return err
 	}
 	running := &runningPipeline{Pipeline: w}
 	r.daemon.set(unit, running)
-	defer r.daemon.set(unit, nil)
+	defer func() {
+		if ctx.Err() != nil { // else it stays in the status with what it has published, until it runs again
+			r.daemon.set(unit, nil)
+		}
+	}()
 	watch, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	go func() {
@@ -50,25 +55,35 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 	return w.Run(ctx)
 }
 
-// registered waits until every source of a pipeline has told which tables it has: a pipeline cannot be planned before.
-func (r *runtime) registered(ctx context.Context, unit string, sources []string) error {
+// elsewhere is how long a pipeline waits for a table that a source in another process has perhaps not begun to capture yet.
+const elsewhere = 15 * time.Second
+
+// registered waits until every source of a pipeline has told which tables it has: a pipeline cannot be planned before. A
+// source that runs here is asked for the tables that the pipeline names, too: a changed configuration starts both anew at
+// one time, and the source may only be about to capture them.
+func (r *runtime) registered(ctx context.Context, unit string, in inputs) (map[string]*ingest.Registry, error) {
 	waiting := &waitingPipeline{}
-	r.daemon.set(unit, waiting)
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for began := time.Now(); ; {
+		up := map[string]bool{}
+		for _, s := range in.sources() { // before the registry is read: what a source has registered by then is in it
+			state := r.daemon.manager.state("source/" + s).State
+			up[s] = state == console.Running || state == console.Waiting && time.Since(began) > elsewhere
+		}
 		known, err := latestRegistries(ctx, r.log.cfg)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		missing := slices.DeleteFunc(slices.Clone(sources), func(s string) bool { return known[s] != nil })
+		missing := slices.DeleteFunc(in.sources(), func(s string) bool { return known[s] != nil && (up[s] || in.complete(s, known[s])) })
 		if len(missing) == 0 {
-			return nil
+			return known, nil
 		}
 		waiting.missing.Store(new(strings.Join(missing, ", ")))
+		r.daemon.set(unit, waiting)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-tick.C:
 		}
 	}
@@ -107,17 +122,21 @@ func (p *runningPipeline) pipeline(out *console.PipelineStatus) {
 	if out.State == console.Running && s.Phase == "loading" {
 		out.State = console.Loading
 	}
-	parked := maps.Clone(s.Parked)
+	stands := map[string]string{}
+	for _, x := range s.Stands {
+		stands[x.Table.String()] = x.Why
+	}
 	for _, t := range s.Tables {
-		x := console.PipelineTable{Name: t.Table}
+		x := console.PipelineTable{Name: t.Table, Quarantined: t.Quarantined, Parked: stands[t.Table]}
+		delete(stands, t.Table)
 		if t.Window.Start.Equal(s.Published.Start) && t.Window.Slice == s.Published.Slice {
 			x.Upserts, x.Deletes = t.Upserts, t.Deletes
 			out.Rows += t.Upserts + t.Deletes
 		}
 		out.Tables = append(out.Tables, x)
 	}
-	for _, name := range slices.Sorted(maps.Keys(parked)) {
-		out.Tables = append(out.Tables, console.PipelineTable{Name: name, Parked: parked[name]})
+	for _, name := range slices.Sorted(maps.Keys(stands)) { // not published since this process has started
+		out.Tables = append(out.Tables, console.PipelineTable{Name: name, Parked: stands[name]})
 	}
 }
 
@@ -138,12 +157,15 @@ func waitsFor(s window.Status) string {
 	return strings.Join(slices.Sorted(maps.Keys(seen)), ", ")
 }
 
+// steady is how long a pipeline that has failed must run before it counts as running again.
+const steady = 15 * time.Second
+
 // announce tells of each published step until ctx ends.
 func (r *runtime) announce(ctx context.Context, unit string, p *runningPipeline) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	last := p.Status()
-	up := false
+	last, began := p.Status(), time.Now()
+	up, failed := false, r.daemon.manager.state(unit).Err != nil
 	for {
 		select {
 		case <-ctx.Done():
@@ -151,11 +173,13 @@ func (r *runtime) announce(ctx context.Context, unit string, p *runningPipeline)
 		case <-tick.C:
 		}
 		s := p.Status()
-		if !up && begun(s) {
+		// What failed before has begun its work again once it has published, or has not failed for a while.
+		published := s.At.After(last.At) && s.At.After(began) // not what the fence had when it was taken
+		if !up && begun(s) && (!failed || published || time.Since(began) > steady) {
 			up = true
 			r.daemon.manager.up(unit)
 		}
-		if s.At.After(last.At) {
+		if published {
 			last = s
 			r.works(unit) // not earlier: a view is compiled when the tables of the sources are known
 			x := console.PipelineStatus{Name: s.Pipeline, State: console.Running}
@@ -166,16 +190,14 @@ func (r *runtime) announce(ctx context.Context, unit string, p *runningPipeline)
 }
 
 // inputs says which tables of which sources a pipeline reads.
-type inputs struct {
-	patterns   []pattern
-	references []reference
-}
+type inputs []input
 
-func inputsOf(ctx context.Context, pl *config.Pipeline) (*inputs, error) {
-	in := &inputs{}
+func inputsOf(ctx context.Context, pl *config.Pipeline) (inputs, error) {
+	var in inputs
 	for _, t := range pl.Tables {
 		if t.IsReplica() {
-			in.patterns = append(in.patterns, newPattern(t.Replicate))
+			x, _ := replicated(pl, t) // config has checked it
+			in = append(in, x)
 			continue
 		}
 		refs, problems, err := references(ctx, t)
@@ -185,32 +207,66 @@ func inputsOf(ctx context.Context, pl *config.Pipeline) (*inputs, error) {
 		if err := problems.Err(); err != nil {
 			return nil, err
 		}
-		in.references = append(in.references, refs...)
+		for _, r := range refs {
+			in = append(in, r.input(t.QueryFile))
+		}
 	}
 	return in, nil
 }
 
-func (in *inputs) sources() []string {
+func (in inputs) sources() []string {
 	seen := map[string]bool{}
-	for _, p := range in.patterns {
-		seen[p.source] = true
-	}
-	for _, r := range in.references {
-		seen[r.source] = true
+	for _, x := range in {
+		seen[x.source] = true
 	}
 	return slices.Sorted(maps.Keys(seen))
 }
 
-func (in *inputs) wants(source string, t ingest.TableName) bool {
-	return slices.ContainsFunc(in.patterns, func(p pattern) bool { return p.matches(source, t) }) ||
-		slices.ContainsFunc(in.references, func(r reference) bool { return r.matches(source, t) })
+func (in inputs) wants(source string, t ingest.TableName) bool {
+	return slices.ContainsFunc(in, func(x input) bool { return x.source == source && x.Matches(t) })
 }
 
-// planner works out what a pipeline publishes.
-func (in *inputs) planner(pl *config.Pipeline) window.Planner {
+// later are the inputs that name a table which the newest registries have and the given ones do not.
+func (in inputs) later(given, newest map[string]*ingest.Registry) (out inputs) {
+	for _, x := range in {
+		if x.Named() && !x.in(given[x.source]) && x.in(newest[x.source]) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// with adds the tables of the inputs in newest to the given registries.
+func (in inputs) with(given, newest map[string]*ingest.Registry) map[string]*ingest.Registry {
+	out := maps.Clone(given)
+	for _, x := range in {
+		r := ingest.Registry{Source: x.source, Tables: slices.Clone(tables(out[x.source]))}
+		for _, t := range tables(newest[x.source]) {
+			have := slices.ContainsFunc(r.Tables, func(o ingest.RegistryTable) bool { return o.Topic == t.Topic })
+			if x.Matches(t.Schema.Table) && !have {
+				r.Tables = append(r.Tables, t)
+			}
+		}
+		out[x.source] = &r
+	}
+	return out
+}
+
+// complete reports whether a registry has a table for each input that names one.
+func (in inputs) complete(source string, r *ingest.Registry) bool {
+	return !slices.ContainsFunc(in, func(x input) bool {
+		return x.source == source && x.Named() && !x.in(r)
+	})
+}
+
+// planner works out what a pipeline publishes. The log may begin before a source captured all that the pipeline names. A
+// replica of what only the newest registries have comes with the window in which its table was registered; a view is planned
+// from the beginning, so that its other inputs are kept for it, and stands until then.
+func (in inputs) planner(pl *config.Pipeline, newest map[string]*ingest.Registry) window.Planner {
 	return func(ctx context.Context, registries map[string]*ingest.Registry) (*window.Plan, error) {
-		found, problems := replicas(pl, registries)
-		views, more, err := joined(ctx, pl, registries, in.wants)
+		later := in.later(registries, newest)
+		found, problems := replicas(pl, registries, later)
+		views, more, err := joined(ctx, pl, later.with(registries, newest), in.wants)
 		if err != nil {
 			return nil, err
 		}

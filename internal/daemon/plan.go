@@ -1,39 +1,37 @@
 package daemon
 
 import (
-	"path"
 	"slices"
 	"strings"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/sources"
 	"github.com/tidemill/tidemill/window"
 )
 
-// pattern is source.schema.table of a replica entry; schema and table may hold *.
-type pattern struct{ source, schema, table string }
-
-func newPattern(s string) pattern {
-	parts := strings.SplitN(s, ".", 3)
-	return pattern{parts[0], parts[1], parts[2]} // config has checked it
+// input is a pattern of tables that a pipeline reads.
+type input struct {
+	source string
+	sources.Want
 }
 
-func (p pattern) matches(source string, t ingest.TableName) bool {
-	return p.source == source && like(p.schema, t.Schema) && like(p.table, t.Name)
+// in reports whether a registry has a table of the input.
+func (in input) in(r *ingest.Registry) bool {
+	return slices.ContainsFunc(tables(r), func(t ingest.RegistryTable) bool { return in.Matches(t.Schema.Table) })
 }
 
-// exact reports whether the pattern names one table.
-func (p pattern) exact() bool { return !strings.Contains(p.schema+p.table, "*") }
-
-// like matches * alone, the only wildcard of a pattern.
-func like(pattern, name string) bool {
-	quoted := strings.NewReplacer(`\`, `\\`, `?`, `\?`, `[`, `\[`).Replace(pattern)
-	ok, err := path.Match(quoted, strings.ReplaceAll(name, "/", "_"))
-	return err == nil && ok
+// replicated is the input of a replica entry; ok is false when it is not source.schema.table, which config reports.
+func replicated(pl *config.Pipeline, t config.Table) (in input, ok bool) {
+	parts := strings.SplitN(t.Replicate, ".", 3)
+	if len(parts) != 3 {
+		return input{}, false
+	}
+	return input{parts[0], sources.Want{Schema: parts[1], Table: parts[2], By: pl.File}}, true
 }
 
-// replicas are the replicas that a pipeline publishes, given the tables that its sources have.
-func replicas(pl *config.Pipeline, registries map[string]*ingest.Registry) ([]window.Replica, config.Problems) {
+// replicas are the replicas that a pipeline publishes, given the tables that its sources have and those that they will have.
+func replicas(pl *config.Pipeline, registries map[string]*ingest.Registry, later inputs) ([]window.Replica, config.Problems) {
 	var out []window.Replica
 	var problems config.Problems
 	taken := map[window.WarehouseTable]string{}
@@ -41,10 +39,10 @@ func replicas(pl *config.Pipeline, registries map[string]*ingest.Registry) ([]wi
 		if !t.IsReplica() {
 			continue
 		}
-		at, want := config.Path("tables", i, "replicate"), newPattern(t.Replicate)
-		found := false
+		at, found := config.Path("tables", i, "replicate"), false
+		want, _ := replicated(pl, t) // config has checked it
 		for _, rt := range tables(registries[want.source]) {
-			if !want.matches(want.source, rt.Schema.Table) {
+			if !want.Matches(rt.Schema.Table) {
 				continue
 			}
 			found = true
@@ -58,9 +56,9 @@ func replicas(pl *config.Pipeline, registries map[string]*ingest.Registry) ([]wi
 			taken[to] = rt.Topic
 			out = append(out, window.Replica{Topic: rt.Topic, Table: to})
 		}
-		if !found && want.exact() && registries[want.source] != nil {
-			problems = append(problems, pl.Problem(at, "source "+want.source+" captures no table "+want.schema+"."+want.table+
-				config.DidYouMean(want.schema+"."+want.table, names(registries[want.source]))))
+		if !found && want.Exact() && !slices.Contains(later, want) && registries[want.source] != nil {
+			problems = append(problems, pl.Problem(at, "source "+want.source+" captures no table "+want.String()+
+				config.DidYouMean(want.String(), names(registries[want.source]))))
 		}
 	}
 	return out, problems

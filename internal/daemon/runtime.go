@@ -11,6 +11,7 @@ import (
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/telemetry"
+	"github.com/tidemill/tidemill/sources"
 )
 
 // runtime is what the running parts share.
@@ -48,6 +49,13 @@ func (r *runtime) project() *config.Project {
 	return r.daemon.project
 }
 
+// wants is what its pipelines read, by source.
+func (r *runtime) wants() map[string][]sources.Want {
+	r.daemon.mu.Lock()
+	defer r.daemon.mu.Unlock()
+	return r.daemon.wants
+}
+
 // replication of topics: an embedded broker is one.
 func (r *runtime) replication() int {
 	if r.log.embedded != nil {
@@ -68,7 +76,8 @@ func (r *runtime) ensureTopics(ctx context.Context) error {
 	return kafka.EnsureTopics(ctx, cl,
 		kafka.Topic{Name: ingest.ClaimsTopic, Partitions: 1, Replication: n},
 		kafka.Topic{Name: ingest.PositionsTopic, Partitions: 1, Replication: n, Compacted: true},
-		kafka.Topic{Name: ingest.RegistryTopic, Partitions: 1, Replication: n, Compacted: true})
+		kafka.Topic{Name: ingest.RegistryTopic, Partitions: 1, Replication: n, Compacted: true},
+		kafka.Topic{Name: ingest.RequestsTopic, Partitions: 1, Replication: n})
 }
 
 // own runs the units that the consumer group gives to this daemon, until ctx ends or one of them ends the daemon.
@@ -83,7 +92,7 @@ func (r *runtime) own(ctx context.Context) error {
 			return nil
 		}
 	}
-	first := r.units(r.project())
+	first := r.units(r.project(), r.wants())
 	for _, u := range first {
 		r.initial[u.name+u.print] = true
 	}

@@ -7,17 +7,33 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/grid"
 	"github.com/tidemill/tidemill/internal/telemetry"
+	"github.com/tidemill/tidemill/sources"
 )
 
 // source owns a source and streams it into the log until ctx ends.
-func (r *runtime) source(ctx context.Context, p *config.Project, s *config.Source) error {
+func (r *runtime) source(ctx context.Context, p *config.Project, s *config.Source, wants map[string][]sources.Want) error {
+	for {
+		err := r.stream(ctx, p, s, wants)
+		if !errors.Is(err, ingest.ErrAnew) {
+			return err
+		}
+		r.daemon.o.Event(Event{At: time.Now(), Unit: "source/" + s.Name, What: "source " + s.Name + " loads tables anew, as requested"})
+		for _, pl := range p.Pipelines { // one that has lost its part of the log has waited for this
+			r.daemon.manager.again("pipeline/" + pl.Name)
+		}
+	}
+}
+
+// stream is one run of a source.
+func (r *runtime) stream(ctx context.Context, p *config.Project, s *config.Source, wants map[string][]sources.Want) error {
 	unit := "source/" + s.Name
-	src, err := r.daemon.o.Kinds.source(s, r.daemon.o.Log.With(telemetry.KeySource, s.Name), r.telemetry.Meter())
+	src, err := r.daemon.o.Kinds.source(s, wants, r.daemon.o.Log.With(telemetry.KeySource, s.Name), r.telemetry.Meter())
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/tidemill/tidemill/console"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/kafka"
+	"github.com/tidemill/tidemill/sources"
 )
 
 // slots is how many shares the units are cut into: the partitions of the assign topic.
@@ -36,18 +37,18 @@ func slotNames() map[string]int {
 }
 
 // units are the units of a project. Their fingerprint covers all that they are made of.
-func (r *runtime) units(p *config.Project) []unit {
+func (r *runtime) units(p *config.Project, wants map[string][]sources.Want) []unit {
 	var out []unit
 	shared := []any{p.Name, p.Window, p.Store.Reveal(), p.Warehouse.Reveal(), p.Log.Partitions, p.Memory}
 	for i := range p.Sources {
 		s := &p.Sources[i]
-		u := unit{name: "source/" + s.Name, print: fingerprint(shared, s.Type, s.Node.Text())}
-		u.run = func(ctx context.Context) error { return r.source(ctx, p, s) }
+		u := unit{name: "source/" + s.Name, print: fingerprint(shared, s.Type, s.Node.Text(), sources.Distinct(wants[s.Name]))}
+		u.run = func(ctx context.Context) error { return r.source(ctx, p, s, wants) }
 		out = append(out, u)
 	}
 	for i := range p.Pipelines {
 		pl := &p.Pipelines[i]
-		u := unit{name: "pipeline/" + pl.Name, print: fingerprint(shared, pl.Tables)}
+		u := unit{name: "pipeline/" + pl.Name, print: fingerprint(shared, pl.Tables, pl.MaxQuarantine)}
 		u.run = func(ctx context.Context) error { return r.pipeline(ctx, p, pl) }
 		out = append(out, u)
 	}

@@ -35,6 +35,10 @@ func (v verifier) Verify(ctx context.Context, q console.VerifyRequest, emit func
 	if err != nil {
 		return err
 	}
+	points, err := ingest.Checkpoints(ctx, v.r.log.cfg)
+	if err != nil {
+		return err
+	}
 	found := false
 	for i := range p.Pipelines {
 		pl := &p.Pipelines[i]
@@ -43,6 +47,11 @@ func (v verifier) Verify(ctx context.Context, q console.VerifyRequest, emit func
 		}
 		found = true
 		for j := range p.Sources {
+			for _, x := range neverBegun(pl, p.Sources[j].Name, registries[p.Sources[j].Name], points[p.Sources[j].Name].Parked, q.Tables) {
+				if err := emit(x); err != nil {
+					return err
+				}
+			}
 			if err := v.source(ctx, pl, &p.Sources[j], registries[p.Sources[j].Name], reader, q, emit); err != nil {
 				return err
 			}
@@ -67,7 +76,7 @@ func (v verifier) source(ctx context.Context, pl *config.Pipeline, s *config.Sou
 		return nil
 	}
 	// A source of its own: the snapshot must not disturb the one that streams.
-	src, err := v.r.daemon.o.Kinds.source(s, v.r.daemon.o.Log, v.r.telemetry.Meter())
+	src, err := v.r.daemon.o.Kinds.source(s, v.r.wants(), v.r.daemon.o.Log, v.r.telemetry.Meter())
 	if err != nil {
 		return err
 	}
@@ -79,8 +88,20 @@ func (v verifier) source(ctx context.Context, pl *config.Pipeline, s *config.Sou
 	if err != nil {
 		return err
 	}
-	x := verification{pipeline: pl.Name, source: s.Name, from: from, sink: v.r.assembly.Warehouse, reader: reader,
-		log: topicReader{cfg: v.r.log.cfg, store: v.r.assembly.Store, dir: dir}, request: q, every: 500 * time.Millisecond}
+	for _, t := range targets {
+		t.generation = generationOf(r, t.topic)
+	}
+	x := verification{registry: func(ctx context.Context) (*ingest.Registry, error) {
+		now, err := latestRegistries(ctx, v.r.log.cfg)
+		return now[s.Name], err
+	}, pipeline: pl.Name, source: s.Name, from: from, sink: v.r.assembly.Warehouse, reader: reader,
+		log: topicReader{cfg: v.r.log.cfg, store: v.r.assembly.Store, dir: dir}, request: q, every: 500 * time.Millisecond,
+		failed: func() error {
+			if u := v.r.daemon.manager.state("pipeline/" + pl.Name); u.State == console.Failed {
+				return u.Err
+			}
+			return nil
+		}}
 	return x.run(ctx, targets, emit)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +41,9 @@ type verification struct {
 	reader   window.TableReader
 	log      changeReader
 	request  console.VerifyRequest
-	every    time.Duration // how often the fence is asked
+	every    time.Duration                                   // how often the fence is asked
+	registry func(context.Context) (*ingest.Registry, error) // the source's newest
+	failed   func() error                                    // why the pipeline publishes no window now; nil: it does, or may run elsewhere
 }
 
 // changeReader reads the rows of a topic in the log from one cut to another, each key's changes in their order.
@@ -55,6 +58,8 @@ type target struct {
 	into   window.WarehouseTable
 	schema *ingest.Schema // as the snapshot shows it, or as registered when it shows no row
 	rows   *contents
+	// generation is the one that the table was in before the snapshot.
+	generation int
 }
 
 func (v *verification) run(ctx context.Context, targets []*target, emit func(console.TableVerdict) error) error {
@@ -78,8 +83,11 @@ func (v *verification) run(ctx context.Context, targets []*target, emit func(con
 	for _, t := range targets {
 		began := time.Now()
 		verdict, err := v.compare(ctx, before, t)
-		if err != nil {
+		if err != nil && ctx.Err() != nil {
 			return fmt.Errorf("comparing %s: %w", t.into, err)
+		}
+		if err != nil { // of this table; the others are compared all the same
+			verdict.Error = err.Error()
 		}
 		verdict.Took = console.Duration(time.Since(began))
 		if err := emit(verdict); err != nil {
@@ -169,6 +177,9 @@ func (v *verification) await(ctx context.Context, at ingest.Position) error {
 		if err != nil || covered {
 			return err
 		}
+		if err := v.failed(); err != nil {
+			return fmt.Errorf("pipeline %s publishes no window that would cover the snapshot of source %s, it stands still: %w", v.pipeline, v.source, err)
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for a window of pipeline %s that covers the snapshot of source %s: %w; look at: tidemill status", v.pipeline, v.source, context.Cause(ctx))
@@ -192,6 +203,10 @@ func (v *verification) compare(ctx context.Context, before window.Fence, t *targ
 		if _, held := cut.Held[t.topic]; held {
 			x.Skipped, x.Equal = "it has stopped meanwhile", true
 			return x, nil
+		}
+		if anew, err := v.loadedAnew(ctx, t); err != nil || anew {
+			x.Skipped, x.Equal = "it was loaded anew meanwhile", true
+			return x, err
 		}
 		have, err := v.published(ctx, t)
 		if err != nil {
@@ -221,26 +236,59 @@ func (v *verification) compare(ctx context.Context, before window.Fence, t *targ
 	return x, fmt.Errorf("a window was published during each of %d readings: the table is too large for windows this short", tries)
 }
 
-// published reads the warehouse's table.
+// published reads the warehouse's table. A column that it does not have yet counts as NULL: no published row has had it.
 func (v *verification) published(ctx context.Context, t *target) (*contents, error) {
-	have := newContents()
-	err := v.reader.ReadTable(ctx, t.into, t.schema.Columns, func(rec arrow.RecordBatch) error {
-		for i := range int(rec.NumRows()) {
-			if err := have.put(t.schema, rec, i); err != nil {
-				return err
+	columns := t.schema.Columns
+	var absent []string
+	for {
+		have := newContents()
+		have.absent = absent
+		err := v.reader.ReadTable(ctx, t.into, columns, func(rec arrow.RecordBatch) error {
+			for i := range int(rec.NumRows()) {
+				if err := have.put(t.schema, rec, i); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		var none *window.NoColumnError
+		if errors.As(err, &none) && !slices.Contains(t.schema.Key, none.Column) && !slices.Contains(absent, none.Column) {
+			absent = append(absent, none.Column)
+			columns = slices.DeleteFunc(slices.Clone(columns), func(c ingest.Column) bool { return c.Name == none.Column })
+			continue
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the warehouse: %w", err)
+		if err != nil {
+			return nil, fmt.Errorf("reading the warehouse: %w", err)
+		}
+		return have, nil
 	}
-	return have, nil
+}
+
+// neverBegun are verdicts on the tables that a pipeline wants and that were parked before they had a topic.
+func neverBegun(pl *config.Pipeline, source string, r *ingest.Registry, parked map[string]string, only []string) []console.TableVerdict {
+	var out []console.TableVerdict
+	for _, t := range pl.Tables {
+		want, ok := replicated(pl, t)
+		if !t.IsReplica() || !ok || want.source != source {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(parked)) {
+			schema, table, _ := strings.Cut(name, ".")
+			n := ingest.TableName{Schema: schema, Name: table}
+			into := window.WarehouseTable{Schema: t.Into, Name: table}.String()
+			registered := slices.ContainsFunc(tables(r), func(rt ingest.RegistryTable) bool { return rt.Schema.Table == n })
+			if registered || !want.Matches(n) || len(only) > 0 && !slices.ContainsFunc(only, func(o string) bool { return strings.EqualFold(o, into) }) {
+				continue
+			}
+			out = append(out, console.TableVerdict{Pipeline: pl.Name, Table: into, Source: source + "." + name, Equal: true, Skipped: "the table stands still: " + parked[name]})
+		}
+	}
+	return out
 }
 
 // targets are the replicas of a pipeline and source that were asked for.
 func targetsOf(pl *config.Pipeline, r *ingest.Registry, only []string) []*target {
-	found, _ := replicas(pl, map[string]*ingest.Registry{r.Source: r}) // the pipeline runs, so its plan has no problem
+	found, _ := replicas(pl, map[string]*ingest.Registry{r.Source: r}, nil) // the pipeline runs, so its plan has no problem
 	var out []*target
 	for _, x := range found {
 		if len(only) > 0 && !slices.ContainsFunc(only, func(o string) bool { return strings.EqualFold(o, x.Table.String()) }) {

@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/tidemill/tidemill/console"
 	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/window"
 )
 
@@ -49,6 +51,8 @@ type world struct {
 	warehouse []person
 	fences    []window.Fence
 	looks     int
+	lacks     string // a column that the warehouse's table does not have
+	broken    error  // of reading the warehouse
 }
 
 func (w *world) Snapshot(_ context.Context, _ []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error {
@@ -66,8 +70,22 @@ func (w *world) Fence(context.Context, string) (window.Fence, error) {
 	return f, nil
 }
 
-func (w *world) ReadTable(_ context.Context, _ window.WarehouseTable, _ []ingest.Column, fn func(arrow.RecordBatch) error) error {
-	rec := batch(w.warehouse...).Record()
+func (w *world) ReadTable(_ context.Context, t window.WarehouseTable, columns []ingest.Column, fn func(arrow.RecordBatch) error) error {
+	if w.broken != nil {
+		return w.broken
+	}
+	whole := batch(w.warehouse...).Record()
+	defer whole.Release()
+	var fields []arrow.Field
+	var data []arrow.Array
+	for _, c := range columns {
+		if c.Name == w.lacks {
+			return &window.NoColumnError{Table: t, Column: c.Name}
+		}
+		at := whole.Schema().FieldIndices(c.Name)[0]
+		fields, data = append(fields, whole.Schema().Field(at)), append(data, whole.Column(at))
+	}
+	rec := array.NewRecordBatch(arrow.NewSchema(fields, nil), data, whole.NumRows())
 	defer rec.Release()
 	return fn(rec)
 }
@@ -93,7 +111,7 @@ func fence(step int, position ingest.Position) window.Fence {
 func verifyWorld(t *testing.T, w *world) []console.TableVerdict {
 	t.Helper()
 	var got []console.TableVerdict
-	v := verification{pipeline: "care", source: "consult", from: w, sink: w, reader: w, log: w, every: time.Millisecond, request: console.VerifyRequest{Differ: 10}}
+	v := verification{registry: noGeneration, pipeline: "care", source: "consult", from: w, sink: w, reader: w, log: w, every: time.Millisecond, request: console.VerifyRequest{Differ: 10}, failed: calm}
 	tg := &target{table: people.Table, topic: "t", into: window.WarehouseTable{Schema: "raw", Name: "people"}, schema: &people}
 	err := v.run(t.Context(), []*target{tg}, func(x console.TableVerdict) error { got = append(got, x); return nil })
 	if err != nil {
@@ -102,13 +120,15 @@ func verifyWorld(t *testing.T, w *world) []console.TableVerdict {
 	return got
 }
 
+func calm() error { return nil }
+
 const up, del = ingest.Upsert, ingest.Delete
 
 // The source's rows are brought to the compared cut by the log, whatever was in it before the snapshot already.
 func TestVerifyEqual(t *testing.T) {
 	w := &world{
 		fences:   []window.Fence{fence(1, "3"), fence(2, "4"), fence(3, "5"), fence(4, "7")},
-		snapshot: []person{{up, 1, "a"}, {up, 2, "b2"}, {up, 3, "c"}, {up, 4, "d"}},
+		snapshot: []person{{up, 1, "a\x00"}, {up, 2, "b2"}, {up, 3, "c"}, {up, 4, "d"}},
 		log: []person{
 			{up, 2, "b1"}, {up, 2, "b2"}, {del, 9, ""}, // before the snapshot
 			{up, 3, "c2"}, {del, 4, ""}, {up, 5, "e"}, // after it
@@ -158,11 +178,57 @@ func TestVerifyGivesUp(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errors.New("not within 20ms"))
 	defer cancel()
 	w := &world{fences: []window.Fence{fence(1, "3")}}
-	v := verification{pipeline: "care", source: "consult", from: w, sink: w, reader: w, log: w, every: time.Millisecond}
+	v := verification{registry: noGeneration, pipeline: "care", source: "consult", from: w, sink: w, reader: w, log: w, every: time.Millisecond, failed: calm}
 	tg := &target{table: people.Table, topic: "t", into: window.WarehouseTable{Schema: "raw", Name: "people"}, schema: &people}
 	err := v.run(ctx, []*target{tg}, func(console.TableVerdict) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "not within 20ms") || !strings.Contains(err.Error(), "covers the snapshot of source consult") {
 		t.Error(err)
+	}
+}
+
+// A window that never comes is not waited for.
+func TestVerifyOfAFailedPipeline(t *testing.T) {
+	w := &world{fences: []window.Fence{fence(1, "3")}}
+	v := verification{registry: noGeneration, pipeline: "care", source: "consult", from: w, sink: w, reader: w, log: w, every: time.Millisecond,
+		failed: func() error { return errors.New("the disk is full") }}
+	tg := &target{table: people.Table, topic: "t", into: window.WarehouseTable{Schema: "raw", Name: "people"}, schema: &people}
+	err := v.run(t.Context(), []*target{tg}, func(console.TableVerdict) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "pipeline care") || !strings.Contains(err.Error(), "the disk is full") {
+		t.Error(err)
+	}
+}
+
+// A column that no published row has had is NULL in the warehouse; a row that has it in the source differs.
+func TestVerifyColumnNotPublishedYet(t *testing.T) {
+	w := &world{fences: []window.Fence{fence(1, "3"), fence(2, "5")}, lacks: "name", snapshot: []person{{up, 1, "a"}}, warehouse: []person{{up, 1, "a"}}}
+	if got := verifyWorld(t, w)[0]; got.Equal || got.Differ != 1 || got.Error != "" {
+		t.Errorf("%+v", got)
+	}
+	w.snapshot, w.warehouse, w.looks = nil, nil, 0
+	if got := verifyWorld(t, w)[0]; !got.Equal {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A table that cannot be read is no reason not to compare the others.
+func TestVerifyTableThatCannotBeRead(t *testing.T) {
+	w := &world{fences: []window.Fence{fence(1, "3"), fence(2, "5")}, broken: errors.New("it is a view")}
+	if got := verifyWorld(t, w)[0]; got.Equal || !strings.Contains(got.Error, "it is a view") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A table that was parked before it had a topic is in no registry; that it is not compared is said all the same.
+func TestVerifyNamesTablesThatNeverBegan(t *testing.T) {
+	pl := &config.Pipeline{Name: "care", Tables: []config.Table{{Replicate: "consult.clinic.*", Into: "raw"}}}
+	r := &ingest.Registry{Source: "consult", Tables: []ingest.RegistryTable{{Schema: people, Topic: "t"}}}
+	parked := map[string]string{"clinic.people": "truncated", "clinic.nopk": "no primary key", "other.x": "no primary key"}
+	got := neverBegun(pl, "consult", r, parked, nil)
+	if len(got) != 1 || got[0].Table != "raw.nopk" || got[0].Source != "consult.clinic.nopk" || !strings.Contains(got[0].Skipped, "no primary key") {
+		t.Errorf("%+v", got)
+	}
+	if got := neverBegun(pl, "consult", r, parked, []string{"raw.people"}); len(got) != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -190,3 +256,5 @@ func TestSum(t *testing.T) {
 		seen[s] = true
 	}
 }
+
+func noGeneration(context.Context) (*ingest.Registry, error) { return nil, nil }

@@ -13,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/duck"
+	"github.com/tidemill/tidemill/sources"
 	"github.com/tidemill/tidemill/window"
 	"github.com/tidemill/tidemill/window/view"
 )
@@ -20,19 +21,9 @@ import (
 // reference is a table as a view names it: source.table or source.schema.table.
 type reference struct{ source, schema, table string }
 
-func (r reference) matches(source string, t ingest.TableName) bool {
-	return r.source == source && strings.EqualFold(r.table, t.Name) && (r.schema == "" || strings.EqualFold(r.schema, t.Schema))
-}
-
-// wrongSource says what is wrong with the source that a view names.
-func (r reference) wrongSource(sources []string) string {
-	switch {
-	case slices.Contains(sources, r.source):
-		return ""
-	case r.source == "":
-		return fmt.Sprintf("table %s names no source: write source.%s", r.table, r.table)
-	}
-	return fmt.Sprintf("table %s.%s: there is no source %q%s", r.source, r.table, r.source, config.DidYouMean(r.source, sources))
+// input is what the view reads: a table of this name, in any schema when none is named.
+func (r reference) input(by string) input {
+	return input{r.source, sources.Want{Schema: cmp.Or(r.schema, "*"), Table: r.table, AnyCase: true, By: by}}
 }
 
 // references lists the tables that a view's SQL names. What is wrong with the text is a problem of its file; the rest is for
@@ -112,31 +103,43 @@ func text(n map[string]any, key string) string {
 	return s
 }
 
-// checkViews reports what is wrong with the views of a project without knowing its tables: syntax and sources.
-func checkViews(ctx context.Context, p *config.Project) (config.Problems, error) {
-	var sources []string
+// readBy is what the pipelines of a project read, by source, and what is wrong with the views whatever their
+// tables hold.
+func readBy(ctx context.Context, p *config.Project) (map[string][]sources.Want, config.Problems, error) {
+	names := []string{}
 	for _, s := range p.Sources {
-		sources = append(sources, s.Name)
+		names = append(names, s.Name)
 	}
+	if p.SourcesUnread {
+		names = nil
+	}
+	wants := map[string][]sources.Want{}
 	var problems config.Problems
-	for _, pl := range p.Pipelines {
+	for i := range p.Pipelines {
+		pl := &p.Pipelines[i]
 		for _, t := range pl.Tables {
+			if in, ok := replicated(pl, t); ok {
+				wants[in.source] = append(wants[in.source], in.Want)
+			}
 			if t.Query == "" {
 				continue
 			}
 			refs, found, err := references(ctx, t)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
+			}
+			if len(found) == 0 { // it is SQL
+				if found, err = refusals(t, view.Check(ctx, view.Spec{Name: t.Name, SQL: t.Query, Key: t.Key}, names)); err != nil {
+					return nil, nil, err
+				}
 			}
 			problems = append(problems, found...)
 			for _, r := range refs {
-				if wrong := r.wrongSource(sources); wrong != "" {
-					problems = append(problems, config.Problem{File: t.QueryFile, Message: wrong})
-				}
+				wants[r.source] = append(wants[r.source], r.input(t.QueryFile).Want)
 			}
 		}
 	}
-	return problems, nil
+	return wants, problems, nil
 }
 
 // joined compiles the views of a pipeline against the tables that its sources have.
@@ -156,19 +159,31 @@ func joined(ctx context.Context, pl *config.Pipeline, registries map[string]*ing
 			continue
 		}
 		v, err := view.Compile(ctx, view.Spec{Name: t.Name, SQL: t.Query, Key: t.Key}, known)
-		var refused *view.Error
-		if errors.As(err, &refused) {
-			for _, p := range refused.Problems {
-				problems = append(problems, config.Problem{File: t.QueryFile, Line: p.Line, Column: min(p.Line, 1), Message: refusalText(p)})
-			}
-			continue
-		} else if err != nil {
+		found, err := refusals(t, err)
+		if err != nil {
 			return nil, nil, err
+		}
+		if len(found) > 0 {
+			problems = append(problems, found...)
+			continue
 		}
 		schema, name, _ := strings.Cut(t.Name, ".")
 		out = append(out, window.JoinedView{Table: window.WarehouseTable{Schema: schema, Name: name}, View: v})
 	}
 	return out, problems, nil
+}
+
+// refusals are the problems of a refused view, at their places in its file; any other error is given back.
+func refusals(t config.Table, err error) (config.Problems, error) {
+	var refused *view.Error
+	if !errors.As(err, &refused) {
+		return nil, err
+	}
+	var out config.Problems
+	for _, p := range refused.Problems {
+		out = append(out, config.Problem{File: t.QueryFile, Line: p.Line, Column: min(p.Line, 1), Message: refusalText(p)})
+	}
+	return out, nil
 }
 
 // refusalText is a view's problem without its line, which the place says.

@@ -78,13 +78,13 @@ func (r *runtime) reload(ctx context.Context) {
 	d.config.Error = message(err)
 	if err == nil {
 		d.config.Loaded = time.Now().UTC()
-		d.project = a.Project
+		d.project, d.wants = a.Project, a.Wants
 	}
 	d.mu.Unlock()
 	switch {
 	case err == nil:
 		d.o.Event(Event{At: time.Now(), What: "the configuration has changed and is taken over"})
-		d.manager.want(ctx, r.units(a.Project))
+		d.manager.want(ctx, r.units(a.Project, a.Wants))
 	case err.Error() != was:
 		d.o.Event(Event{At: time.Now(), What: "the configuration has changed and cannot run, the old one goes on", Err: err})
 	}

@@ -23,6 +23,8 @@ const (
 	MetricWindowVisible     = "tidemill.window.visible"      // histogram, s: window end to commit in the warehouse
 	MetricWindowMemory      = "tidemill.window.memory"       // gauge, bytes held by open windows
 	MetricWindowSpilled     = "tidemill.window.spilled"      // counter, bytes written to local runs
+	MetricWindowBad         = "tidemill.window.bad"          // counter: rows put into quarantine, by pipeline
+	MetricWindowQuarantine  = "tidemill.window.quarantine"   // gauge: rows in quarantine, by pipeline
 	MetricSinkRows          = "tidemill.sink.rows"           // counter: rows applied, by pipeline, table and op
 	MetricUnitRestarts      = "tidemill.unit.restarts"       // counter: restarts of a unit after an error
 	MetricUnitUp            = "tidemill.unit.up"             // gauge: 1 when the unit runs
