@@ -139,6 +139,11 @@ func (e *env) receipt(t *testing.T, r receiptRow) oracle.Receipt {
 		}
 		out.Tables = append(out.Tables, p)
 	}
+	if m.Quarantine != nil {
+		for _, part := range m.Quarantine.Parts {
+			out.Quarantine = append(out.Quarantine, e.local(t, part.Key))
+		}
+	}
 	return out
 }
 
