@@ -8,8 +8,9 @@
 //	temp_limit       of that folder, e.g. 20GB; default 64GB
 //
 // Invariants, cited where they are enforced:
-//  1. One publish at a time: DuckDB's transactions are optimistic and would fail each other. The fence row is written
-//     before anything else, so that of a publish and a foreign session that changes it one fails.
+//  1. One write at a time. DuckDB's transactions are optimistic, would fail each other, and see a conflict only where both
+//     change the same column of a row. So whoever publishes or takes a pipeline has its turn on the process's one Sink
+//     first; another process cannot open the file.
 //  2. Parts come in as Arrow. The database has no access to files, for anybody: SQL cannot read or write outside of it.
 //  3. Every row that is loaded is counted by operation and compared with the manifest before it is applied; keys are
 //     compared too, since the tables have no primary key (12-90 times slower, and it cannot spill).

