@@ -130,7 +130,7 @@ func (g effectEngine) restore(ctx context.Context, dir string) error {
 // Guarantee 2: the process dies at any effect, several times in a row, sometimes with its local disk; and yet every commit
 // passes the oracle, every step is published once, and what is published is what an undisturbed run publishes.
 func TestCrashes(t *testing.T) {
-	seeds := uint64(300)
+	seeds := uint64(12)
 	if testing.Short() {
 		seeds = 2
 	}
