@@ -21,13 +21,18 @@ func TestAnotherLogIsRefused(t *testing.T) {
 	cfg := other.config()
 	cfg.Dir = b.config().Dir
 	err := other.until(t, cfg, step(30, 0, true))
-	if !isRefused(err) || !strings.Contains(err.Error(), "in the log tidemill-embedded/") || !strings.Contains(err.Error(), "tidemill resync care") {
-		t.Errorf("ended with %v, want a refusal that names the logs and resync", err)
+	if !isRefused(err) || !strings.Contains(err.Error(), "in the log tidemill-embedded/") || !strings.Contains(err.Error(), "DELETE FROM tidemill.fence WHERE pipeline = 'care'") {
+		t.Errorf("ended with %v, want a refusal that names the logs and what to do", err)
 	}
 	if got := b.sink.at("care"); !got.same(step(0, 0, true)) {
 		t.Errorf("the fence moved to %s", got)
 	}
 	if err := b.until(t, b.config(), step(30, 0, true)); err != nil {
 		t.Errorf("back at its log: %v", err)
+	}
+	// What the refusal names works: without its fence the pipeline publishes everything anew.
+	delete(b.sink.fences, "care")
+	if err := other.until(t, cfg, step(30, 0, true)); err != nil {
+		t.Errorf("without a fence: %v", err)
 	}
 }

@@ -18,7 +18,9 @@ func asked(t *testing.T, names ...string) (*targets, error) {
 		}
 		return r
 	}
-	reads := func(source, table string) input { return input{source: source, Want: sources.Want{Schema: "s", Table: table}} }
+	reads := func(source, table string) input {
+		return input{source: source, Want: sources.Want{Schema: "s", Table: table}}
+	}
 	out := &targets{
 		sources:    []string{"consult", "pharmacy", "both"},
 		pipelines:  map[string]inputs{"care": {reads("consult", "patients"), reads("pharmacy", "*")}, "both": {reads("consult", "doctors")}, "idle": {reads("consult", "later")}},
