@@ -31,7 +31,7 @@ func TestSecureLog(t *testing.T) {
 	} {
 		cfg, err := logConfig(t, authority.Dir, text)
 		if err == nil {
-			err = reach(t.Context(), cfg, 3*time.Second)
+			err = reach(t.Context(), cfg, 10*time.Second)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -54,7 +54,7 @@ func TestSecureLog(t *testing.T) {
 			t.Parallel()
 			cfg, err := logConfig(t, authority.Dir, c.text, other.Dir)
 			if err == nil {
-				err = reach(t.Context(), cfg, 3*time.Second)
+				err = reach(t.Context(), cfg, 10*time.Second)
 			}
 			var env *EnvironmentError
 			if !errors.As(err, &env) {
