@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/plugin/kotel"
@@ -21,6 +22,7 @@ type runtime struct {
 	log       *logHandle
 	telemetry *telemetry.Telemetry
 	owner     string
+	verifying atomic.Int32    // comparisons under way
 	initial   map[string]bool // name and fingerprint of the units of the start
 	ended     chan error      // a unit that ends the daemon
 }

@@ -37,7 +37,7 @@ func (r *runtime) trim(ctx context.Context) error {
 		case <-tick.C:
 		}
 		below, known := r.needless()
-		if !known {
+		if !known || r.verifying.Load() > 0 { // a comparison reads on from an older fence
 			continue
 		}
 		// A new owner of a source reads from its checkpoint on, whatever pipelines are done with.

@@ -21,6 +21,8 @@ func (r *runtime) verifier() console.Verifier { return verifier{r} }
 
 // Verify compares the replicas of one or all pipelines, source by source.
 func (v verifier) Verify(ctx context.Context, q console.VerifyRequest, emit func(console.TableVerdict) error) error {
+	v.r.verifying.Add(1)
+	defer v.r.verifying.Add(-1)
 	reader, ok := v.r.assembly.Warehouse.(window.TableReader)
 	if !ok {
 		return errors.New("this warehouse cannot be read back")

@@ -20,7 +20,8 @@ import (
 // Snapshotter is a source that can read whole tables in one consistent view, beside its stream.
 type Snapshotter interface {
 	// Snapshot opens one view of the server and reads the tables in it. begun is called once the view stands, with a
-	// position that holds every group that can be seen in it; rows is called with whole rows, and may keep nothing.
+	// position that holds every group that can be seen in it; rows is called with whole rows, and may keep nothing. An
+	// error of one table alone tells which one by a method FailedTable() ingest.TableName.
 	Snapshot(ctx context.Context, tables []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error
 	// Covers reports whether everything in p is in by too.
 	Covers(by, p ingest.Position) (bool, error)
@@ -73,8 +74,8 @@ func (v *verification) run(ctx context.Context, targets []*target, emit func(con
 	if err != nil || len(targets) == 0 {
 		return err
 	}
-	at, err := v.snapshot(ctx, targets)
-	if err != nil {
+	at, targets, err := v.readable(ctx, targets, emit)
+	if err != nil || len(targets) == 0 {
 		return err
 	}
 	if err := v.await(ctx, at); err != nil {
@@ -131,6 +132,34 @@ func (v *verification) comparable(f window.Fence, targets []*target, emit func(c
 		}
 	}
 	return out, nil
+}
+
+// readable reads the source's rows, and leaves out the tables that the source cannot read, with a verdict on each.
+func (v *verification) readable(ctx context.Context, targets []*target, emit func(console.TableVerdict) error) (ingest.Position, []*target, error) {
+	for len(targets) > 0 {
+		at, err := v.snapshot(ctx, targets)
+		var failed interface{ FailedTable() ingest.TableName }
+		if !errors.As(err, &failed) {
+			return at, targets, err
+		}
+		var left []*target
+		for _, t := range targets {
+			if t.table != failed.FailedTable() {
+				left = append(left, t)
+				continue
+			}
+			x := v.verdict(t)
+			x.Error = err.Error()
+			if err := emit(x); err != nil {
+				return "", nil, err
+			}
+		}
+		if len(left) == len(targets) {
+			return "", nil, err
+		}
+		targets = left
+	}
+	return "", nil, nil
 }
 
 // snapshot reads the source's rows.

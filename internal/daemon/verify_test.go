@@ -53,9 +53,17 @@ type world struct {
 	looks     int
 	lacks     string // a column that the warehouse's table does not have
 	broken    error  // of reading the warehouse
+	unread    bool   // the source cannot read the table
 }
 
+type unreadable struct{ error }
+
+func (unreadable) FailedTable() ingest.TableName { return people.Table }
+
 func (w *world) Snapshot(_ context.Context, _ []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error {
+	if w.unread {
+		return unreadable{errors.New("it is system-versioned")}
+	}
 	if err := begun("5"); err != nil {
 		return err
 	}
@@ -206,6 +214,14 @@ func TestVerifyColumnNotPublishedYet(t *testing.T) {
 	}
 	w.snapshot, w.warehouse, w.looks = nil, nil, 0
 	if got := verifyWorld(t, w)[0]; !got.Equal {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Nor is one that the source cannot read.
+func TestVerifyTableThatTheSourceCannotRead(t *testing.T) {
+	w := &world{fences: []window.Fence{fence(1, "3"), fence(2, "5")}, unread: true}
+	if got := verifyWorld(t, w); len(got) != 1 || got[0].Equal || !strings.Contains(got[0].Error, "system-versioned") {
 		t.Errorf("%+v", got)
 	}
 }

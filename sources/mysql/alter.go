@@ -7,9 +7,12 @@ import (
 )
 
 // alteration is what an ALTER TABLE does to values that are there already: the log holds no rows of it. The catalogue cannot
-// always tell, because it shows the table as it is when the stream gets there, which may be several ALTERs later.
+// always tell, because it shows the table as it is when the stream gets there: several ALTERs later, or just before this one
+// can be seen, for a server logs a statement before it commits it.
 type alteration struct {
 	rewrites bool     // values of old rows may have changed: a column was renamed or converted, or came with a content
+	cascades bool     // a foreign key that changes rows of the table was added
+	added    []string // columns that came
 	dropped  []string // columns that went; one that the table has nevertheless came back empty
 }
 
@@ -42,12 +45,18 @@ func (p *parser) skipWait() {
 
 // clause reads up to and past the next comma that is in no parentheses. The words of partitions stand behind other words.
 func (p *parser) clause(s *statement) {
+	foreign := false
 	switch {
 	case p.accept("ADD"):
 		if !slices.ContainsFunc(noColumn, p.tok.is) {
+			p.skip("COLUMN")
+			if p.accept("IF") {
+				p.skip("NOT", "EXISTS")
+			}
 			p.addColumn(s)
 			return
 		}
+		foreign = true // or another constraint or index, which have neither word
 	case p.accept("CHANGE"), p.accept("MODIFY"):
 		s.alter.rewrites = true
 	case p.accept("DROP"):
@@ -59,6 +68,8 @@ func (p *parser) clause(s *statement) {
 			depth++
 		case p.tok.sign(")"):
 			depth--
+		case p.tok.is("CASCADE"), p.tok.is("SET"):
+			s.alter.cascades = s.alter.cascades || foreign
 		case depth > 0:
 		case p.tok.sign(","):
 			p.advance()
@@ -77,15 +88,26 @@ func (p *parser) clause(s *statement) {
 // addColumn reads the definition of one new column, or of several in parentheses. Old rows hold NULL in it unless the
 // definition says what they hold.
 func (p *parser) addColumn(s *statement) {
+	several := p.tok.sign("(")
+	named := !several
 	for depth := 0; p.tok.kind != endToken; p.advance() {
+		if named && p.tok.identifier() {
+			s.alter.added, named = append(s.alter.added, p.tok.word), false
+			continue
+		}
 		switch {
 		case p.tok.sign("("):
 			depth++
+			named = several && depth == 1
 		case p.tok.sign(")"):
 			depth--
 		case p.tok.sign(",") && depth == 0:
 			p.advance()
 			return
+		case p.tok.sign(","):
+			named = several && depth == 1
+		case p.tok.is("CASCADE"), p.tok.is("SET"): // of an inline reference
+			s.alter.cascades = true
 		case p.tok.is("DEFAULT"):
 			p.advance()
 			s.alter.rewrites = s.alter.rewrites || !p.tok.is("NULL")

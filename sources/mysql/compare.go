@@ -80,6 +80,18 @@ func (s *server) executed(ctx context.Context) (ingest.Position, error) {
 	return (&position{done: set}).text(), nil
 }
 
+// viewError says that one table cannot be read; another view without it may do.
+type viewError struct {
+	table ingest.TableName
+	err   error
+}
+
+func (e *viewError) Error() string { return fmt.Sprintf("reading %s in one view: %v", e.table, e.err) }
+func (e *viewError) Unwrap() error { return e.err }
+
+// FailedTable is the table that cannot be read.
+func (e *viewError) FailedTable() ingest.TableName { return e.table }
+
 // view is one consistent view under way.
 type view struct {
 	source *Source
@@ -96,7 +108,9 @@ func (v *view) read(ctx context.Context, db *sql.DB, srv *server, tables []inges
 		return err
 	}
 	for _, t := range tables {
-		if err := v.table(ctx, db, srv, t, emit); err != nil {
+		if err := v.table(ctx, db, srv, t, emit); err != nil && ctx.Err() == nil && !ingest.Retryable(err) {
+			return &viewError{t, err}
+		} else if err != nil {
 			return fmt.Errorf("reading %s in one view: %w", t, err)
 		}
 	}

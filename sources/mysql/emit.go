@@ -217,9 +217,10 @@ func (s *stream) define(ctx context.Context, t *table, alter alteration) error {
 	if t.child, err = s.server.child(ctx, t.name); err != nil {
 		return err
 	}
+	t.child = t.child || alter.cascades && !s.server.cascades
 	rewritten, added := compareCatalogues(before, t.catalogue)
 	back := func(name string) bool {
-		return slices.ContainsFunc(added, func(a string) bool { return strings.EqualFold(a, name) })
+		return slices.ContainsFunc(append(alter.added, added...), func(a string) bool { return strings.EqualFold(a, name) })
 	}
 	rewritten = rewritten || alter.rewrites || slices.ContainsFunc(alter.dropped, hasColumn(t.catalogue)) || slices.ContainsFunc(t.gone, back)
 	t.gone = append(append(t.gone, alter.dropped...), lost(before, t.catalogue)...)

@@ -177,8 +177,8 @@ func (s *snapshot) failure(what string, err error) error {
 	switch {
 	case code == codeTableDefChanged, code == codeLockWait, code == codeDeadlock, code == codeUnknownColumn:
 		return errAgain
-	case code == codeNoSuchTable, code == codeUnknownDatabase:
-		return errAbandon // the log will tell
+	case code == codeNoSuchTable, code == codeUnknownDatabase: // for a moment, in an ALTER; or the log will tell, and the table is parked
+		return errAgain
 	}
 	return s.load.config.quietFailure(what, err)
 }

@@ -248,10 +248,8 @@ func (s *stream) adopt(ctx context.Context, d discovered, resume ingest.Resume, 
 	if resume.Parked[d.name] != "" {
 		return nil
 	}
-	if d.problem != "" {
-		if first || !begun {
-			s.park(d.name, s.config.withResync(d.name, d.problem))
-		}
+	if d.problem != "" && (first || !begun) {
+		s.park(d.name, s.config.withResync(d.name, d.problem))
 		return nil
 	}
 	if !load.Done {

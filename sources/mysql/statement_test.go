@@ -115,33 +115,42 @@ func describe(s statement) string {
 
 func TestAlteration(t *testing.T) {
 	for text, want := range map[string]string{
-		"ADD x INT": "",
-		"ADD COLUMN x INT NULL DEFAULT NULL AFTER y":                  "",
-		"ADD x INT COMMENT 'NOT NULL DEFAULT 5'":                      "",
-		"ADD x INT, ADD INDEX (x), ADD UNIQUE KEY u (x)":              "",
-		"ADD CONSTRAINT c CHECK (x IS NOT NULL)":                      "",
-		"ADD FOREIGN KEY (x) REFERENCES p (id) ON DELETE SET DEFAULT": "",
-		"ADD PARTITION (PARTITION p2 VALUES LESS THAN (9))":           "",
-		"ALTER COLUMN x SET DEFAULT 5, ENGINE=InnoDB":                 "",
-		"DROP INDEX i, DROP FOREIGN KEY f, DROP PRIMARY KEY":          "",
-		"RENAME INDEX a TO b":                                         "",
-		"ADD x INT DEFAULT 5":                                         "rewrites",
-		"ADD x INT NOT NULL":                                          "rewrites",
-		"ADD (x INT, y INT DEFAULT 0)":                                "rewrites",
-		"ADD INDEX (y), ADD x INT AS (y + 1)":                         "rewrites",
-		"ADD x DECIMAL(9,2) GENERATED ALWAYS AS (y)":                  "rewrites",
-		"CHANGE a b INT":                                              "rewrites",
-		"ADD INDEX (y), MODIFY COLUMN a INT":                          "rewrites",
-		"RENAME COLUMN a TO b":                                        "rewrites",
-		"CONVERT TO CHARACTER SET latin1":                             "rewrites",
-		"DROP a":                                                      "a",
-		"DROP COLUMN IF EXISTS `partition`, DROP b, DROP INDEX c":     "partition b",
-		"DROP a, ADD a INT NULL, ADD b INT DEFAULT 1":                 "rewrites a",
+		"ADD x INT": "+x",
+		"ADD COLUMN x INT NULL DEFAULT NULL AFTER y":                                      "+x",
+		"ADD x INT COMMENT 'NOT NULL DEFAULT 5'":                                          "+x",
+		"ADD x INT, ADD INDEX (x), ADD UNIQUE KEY u (x)":                                  "+x",
+		"ADD CONSTRAINT c CHECK (x IS NOT NULL)":                                          "",
+		"ADD FOREIGN KEY (x) REFERENCES p (id) ON DELETE SET DEFAULT":                     "cascades",
+		"ADD PARTITION (PARTITION p2 VALUES LESS THAN (9))":                               "",
+		"ALTER COLUMN x SET DEFAULT 5, ENGINE=InnoDB":                                     "",
+		"DROP INDEX i, DROP FOREIGN KEY f, DROP PRIMARY KEY":                              "",
+		"ADD CONSTRAINT f FOREIGN KEY (x) REFERENCES p (id) ON UPDATE CASCADE, ADD y INT": "cascades +y",
+		"ADD FOREIGN KEY (x) REFERENCES p (id) ON DELETE RESTRICT":                        "",
+		"ADD COLUMN IF NOT EXISTS `x y` INT REFERENCES p (id) ON DELETE SET NULL":         "cascades +x y",
+		"RENAME INDEX a TO b":                                     "",
+		"ADD x INT DEFAULT 5":                                     "rewrites +x",
+		"ADD x INT NOT NULL":                                      "rewrites +x",
+		"ADD (x INT, y INT DEFAULT 0)":                            "rewrites +x +y",
+		"ADD INDEX (y), ADD x INT AS (y + 1)":                     "rewrites +x",
+		"ADD x DECIMAL(9,2) GENERATED ALWAYS AS (y)":              "rewrites +x",
+		"CHANGE a b INT":                                          "rewrites",
+		"ADD INDEX (y), MODIFY COLUMN a INT":                      "rewrites",
+		"RENAME COLUMN a TO b":                                    "rewrites",
+		"CONVERT TO CHARACTER SET latin1":                         "rewrites",
+		"DROP a":                                                  "a",
+		"DROP COLUMN IF EXISTS `partition`, DROP b, DROP INDEX c": "partition b",
+		"DROP a, ADD a INT NULL, ADD b INT DEFAULT 1":             "rewrites a +a +b",
 	} {
 		s := parseStatement("ALTER TABLE t "+text, "d", false)
 		got := s.alter.dropped
 		if s.alter.rewrites {
 			got = append([]string{"rewrites"}, got...)
+		}
+		if s.alter.cascades {
+			got = append(got, "cascades")
+		}
+		for _, c := range s.alter.added {
+			got = append(got, "+"+c)
 		}
 		if s.kind != stAlter || strings.Join(got, " ") != want {
 			t.Errorf("%s: %s %q, want %q", text, s.kind.name(), got, want)

@@ -130,12 +130,6 @@ func (s *stream) between(ctx context.Context) error {
 	if s.group.open() {
 		return nil
 	}
-	if s.pending == nil { // here too: a server that is far ahead leaves no other moment without an open group
-		select {
-		case s.pending = <-s.chunks:
-		default:
-		}
-	}
 	if s.pending != nil && !s.at.less(s.pending.high) {
 		if err := s.load(ctx, s.pending); err != nil {
 			return err

@@ -62,6 +62,18 @@ func (l *loader) table(ctx context.Context, name ingest.TableName) error {
 		err = tl.run(ctx)
 	}
 	tl.closeSnapshot()
+	if !errors.Is(err, errAbandon) || tl.table == nil {
+		return abandoning(err)
+	}
+	return l.ask(ctx, func() error {
+		if tl.table.loading, tl.table.again = false, false; tl.table.parked == "" { // it is to be loaded all the same
+			l.enqueue(name)
+		}
+		return nil
+	})
+}
+
+func abandoning(err error) error {
 	if errors.Is(err, errAbandon) {
 		return nil
 	}
