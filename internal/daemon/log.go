@@ -73,8 +73,8 @@ func reach(ctx context.Context, cfg kafka.Config, patience time.Duration) error 
 		try, stop := context.WithTimeout(wait, 5*time.Second)
 		err := cl.Ping(try)
 		stop()
-		if last == nil || wait.Err() == nil {
-			last = err
+		if last == nil || wait.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+			last = err // time that is up tells nothing about why
 		}
 		switch {
 		case err == nil:
@@ -138,10 +138,10 @@ func unreachable(cfg kafka.Config, err error, p *probed) error {
 		e.Err = errors.New("connection refused")
 	case p != nil && p.tls && cfg.TLS == nil:
 		e.Err, e.Remedy = errors.New("they speak TLS"), "add log.tls to tidemill.yaml, like tls: {ca: FILE}; tls: {} trusts the authorities of this machine"
-	case p != nil && p.err == nil && !p.tls && cfg.TLS != nil:
-		e.Err, e.Remedy = errors.New("they do not speak TLS"), "remove log.tls from tidemill.yaml, or name in log.brokers the port that speaks TLS"
 	case errors.As(err, new(*kgo.ErrFirstReadEOF)) && cfg.SASL == nil:
 		e.Err, e.Remedy = errors.New("they end the connection at the first request"), "they may want a login: add log.sasl to tidemill.yaml"
+	case p != nil && p.err == nil && !p.tls && cfg.TLS != nil:
+		e.Err, e.Remedy = errors.New("they do not speak TLS"), "remove log.tls from tidemill.yaml, or name in log.brokers the port that speaks TLS"
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Err = errors.New("no answer in time")
 	}
