@@ -32,7 +32,7 @@ type tableLoad struct {
 	rowBytes      int    // of an average row of the last chunk
 }
 
-// errAbandon ends a table's load without an error: the table is parked or gone, and the stream knows or will see.
+// errAbandon ends a table's load without an error: the table is parked, or unknown to the stream.
 var errAbandon = errors.New("load abandoned")
 
 // errAgain says that the snapshot cannot be used: take another.
@@ -62,8 +62,11 @@ func (l *loader) table(ctx context.Context, name ingest.TableName) error {
 		err = tl.run(ctx)
 	}
 	tl.closeSnapshot()
-	if !errors.Is(err, errAbandon) || tl.table == nil {
-		return abandoning(err)
+	switch {
+	case !errors.Is(err, errAbandon):
+		return err
+	case tl.table == nil:
+		return nil
 	}
 	return l.ask(ctx, func() error {
 		if tl.table.loading, tl.table.again = false, false; tl.table.parked == "" { // it is to be loaded all the same
@@ -71,13 +74,6 @@ func (l *loader) table(ctx context.Context, name ingest.TableName) error {
 		}
 		return nil
 	})
-}
-
-func abandoning(err error) error {
-	if errors.Is(err, errAbandon) {
-		return nil
-	}
-	return err
 }
 
 // run reads chunks until the table ends. One chunk is read while the one before waits for the stream.
