@@ -18,7 +18,7 @@ func TestAnotherHistoryIsNoticed(t *testing.T) {
 	groups := func() []simGroup {
 		var out []simGroup
 		for n := range int64(60) {
-			out = append(out, simGroup{ten.Add(time.Duration(n) * time.Second), []simEvent{{a, []int64{3*n + 1, 3*n + 2}}, {b, []int64{3*n + 3}}}})
+			out = append(out, simGroup{commit: ten.Add(time.Duration(n) * time.Second), events: []simEvent{{a, []int64{3*n + 1, 3*n + 2}}, {b, []int64{3*n + 3}}}})
 		}
 		return out
 	}

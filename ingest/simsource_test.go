@@ -44,6 +44,9 @@ func (h *history) names(n int) []string {
 func (h *history) content(table string, n int) []int64 {
 	out := slices.Clone(h.loads[table])
 	for _, g := range h.groups[:n] {
+		if g.alters == table {
+			out = append(out, g.hidden...)
+		}
 		for _, e := range g.events {
 			if e.schema.Table.Name == table {
 				out = append(out, e.rows...)
@@ -53,9 +56,17 @@ func (h *history) content(table string, n int) []int64 {
 	return out
 }
 
+// altered reports whether a row is there since a statement among the first n groups.
+func (h *history) altered(table string, n int, id int64) bool {
+	return slices.ContainsFunc(h.groups[:n], func(g simGroup) bool { return g.alters == table && slices.Contains(g.hidden, id) })
+}
+
 type simGroup struct {
 	commit time.Time
 	events []simEvent
+	// alters is a table that a statement changed: the hidden rows are in it from here on, and no event has them.
+	alters string
+	hidden []int64
 }
 
 // simEvent is rows of one table, as one source event.
@@ -85,7 +96,7 @@ func newHistory(rng *rand.Rand) *history {
 			h.loads[n] = append(h.loads[n], -int64(len(h.loads[n])+1))
 		}
 	}
-	at, id := h.start, int64(0)
+	at, id, hidden := h.start, int64(0), int64(0)
 	for range 5 + rng.IntN(40) {
 		switch rng.IntN(12) {
 		case 0:
@@ -97,6 +108,9 @@ func newHistory(rng *rand.Rand) *history {
 		case 2: // a changed one
 			n := names[rng.IntN(len(names))]
 			schemas[n] = simSchema(n, 1+rng.IntN(3))
+		case 3: // and one whose rows have changed without a trace
+			hidden -= 1000
+			h.groups = append(h.groups, simGroup{commit: at, alters: names[rng.IntN(2)], hidden: []int64{hidden, hidden - 1, hidden - 2}})
 		default:
 			at = at.Add(time.Duration(rng.IntN(3000)) * time.Millisecond)
 		}
@@ -159,6 +173,12 @@ func (s *simSource) Run(ctx context.Context, resume Resume, out Emitter) error {
 		}
 		for old := s.h.reached.Load(); old < int64(next+1) && !s.h.reached.CompareAndSwap(old, int64(next+1)); {
 			old = s.h.reached.Load()
+		}
+		if g.alters != "" {
+			loads[g.alters] = Load{}
+			if err := out.Reload(ctx, TableName{"db", g.alters}); err != nil {
+				return err
+			}
 		}
 		if err := s.group(ctx, next, g, out); err != nil {
 			return err

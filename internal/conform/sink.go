@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strconv"
 	"sync"
 	"testing"
@@ -204,6 +205,23 @@ func sinkAppend(t *testing.T, c SinkConfig) {
 	wantNames(t, w, visits, all)
 	wantRefusedError(t, "a key twice beyond", w.Publish(t.Context(), p.Next(visitsLoad(false, names(all, 40, 40))), p.Local))
 	wantNames(t, w, visits, all)
+
+	// Unsigned keys are decimals, some beyond all signed ones.
+	unsigned := Load{Table: payments, Columns: []ingest.Column{{Name: "id", Type: ingest.Type{Kind: ingest.Decimal, Precision: 20}}}, Key: []string{"id"}, Replace: true}
+	want := map[string][]string{}
+	for _, part := range [][]uint64{{9, 10}, {11, 100}, {math.MaxUint64 - 1, math.MaxUint64}, {101, math.MaxUint64}} {
+		unsigned.Parts = []func(*ingest.Builder){func(b *ingest.Builder) {
+			for _, id := range part {
+				b.Cols[0].Decimal(0, id)
+				b.End(ingest.Upsert)
+				text := strconv.FormatUint(id, 10) + "e-0"
+				want[text] = []string{text}
+			}
+		}}
+		p.Publish(w, p.Next(unsigned))
+		unsigned.Replace = false
+		wantRows(t, payments.String(), Rows(t, w, payments, unsigned.Columns), want)
+	}
 }
 
 func sinkFencing(t *testing.T, c SinkConfig) {

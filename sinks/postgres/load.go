@@ -82,7 +82,7 @@ func (l *tableLoad) tryAppend(ctx context.Context, tx pgx.Tx) (done bool, err er
 		return false, err
 	}
 	var beyond bool
-	q := "SELECT coalesce(max(" + ident(l.Key[0]) + ") < $1::bigint, true) FROM " + l.target()
+	q := "SELECT coalesce(max(" + ident(l.Key[0]) + ") < $1::numeric, true) FROM " + l.target()
 	if err := tx.QueryRow(ctx, q, first).Scan(&beyond); err != nil || !beyond {
 		return false, err
 	}
@@ -100,25 +100,17 @@ func (l *tableLoad) tryAppend(ctx context.Context, tx pgx.Tx) (done bool, err er
 
 var errEnough = errors.New("enough")
 
-// firstKey is the first value of the first key column, when that is an integer.
-func (l *tableLoad) firstKey(ctx context.Context) (key int64, ok bool, err error) {
+// firstKey is the first value of the first key column as text, when that is a number that has an order in both worlds:
+// unsigned 64-bit keys arrive as decimals.
+func (l *tableLoad) firstKey(ctx context.Context) (key string, ok bool, err error) {
 	s := ingest.Schema{Columns: l.Columns, Key: l.Key}
 	at := s.KeyColumns()[0]
 	err = parquet.Read(ctx, l.files[0], parquet.Schema{Columns: l.Columns, Op: true}, func(b arrow.RecordBatch) error {
-		c := b.Column(at)
-		if c.Len() == 0 || c.IsNull(0) {
-			return errEnough
-		}
-		ok = true
-		switch c := c.(type) {
-		case *array.Int16:
-			key = int64(c.Value(0))
-		case *array.Int32:
-			key = int64(c.Value(0))
-		case *array.Int64:
-			key = c.Value(0)
-		default:
-			ok = false
+		switch c := b.Column(at).(type) {
+		case *array.Int16, *array.Int32, *array.Int64, *array.Decimal128:
+			if ok = c.Len() > 0 && c.IsValid(0); ok {
+				key = c.ValueStr(0)
+			}
 		}
 		return errEnough
 	})
