@@ -390,16 +390,23 @@ func TestRewriteShrinks(t *testing.T) {
 	f := openTest(t)
 	primed(t, f)
 	p := Plan{Outputs: []Output{{Name: "v", View: compileTest(t, "SELECT v.id, v.note FROM s.visits v", "id")}}}
-	for n := range 8 {
+	const all, left = 150_000, 10_000
+	step := func(last int, row func(i int64) change, then string) {
+		t.Helper()
 		var rows []change
-		for i := range 30_000 {
-			rows = append(rows, upsert(int64(i), int64(i), fmt.Sprintf("note %d %x", n, rand.Uint64()), nil))
+		for i := range last {
+			rows = append(rows, row(int64(i)))
 		}
 		prepare(t, f, p, Changes{Input: "s.visits", Schema: visits, Batches: batches(visits, rows, 30_000)})
-		if _, err := f.conn.Exec(t.Context(), "CHECKPOINT"); err != nil {
-			t.Fatal(err)
+		for _, sql := range []string{"CHECKPOINT", then, "CHECKPOINT"} {
+			if _, err := f.conn.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
+	// What is freed lies before something that stays, so that DuckDB cannot shorten the file by itself.
+	step(all, func(i int64) change { return upsert(i, i, fmt.Sprintf("%x %x %x", rand.Uint64(), rand.Uint64(), rand.Uint64()), nil) }, "CREATE TABLE stays AS FROM range(100000)")
+	step(all-left, func(i int64) change { return change{op: ingest.Delete, row: []any{i, nil, nil, nil}} }, "SELECT 1")
 	before, err := size(f.options.Path)
 	if err != nil {
 		t.Fatal(err)
@@ -408,13 +415,13 @@ func TestRewriteShrinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	after, err := size(f.options.Path)
-	if err != nil || after*4 > before*3 {
+	if err != nil || after*2 > before {
 		t.Errorf("%d bytes before, %d after, %v", before, after, err)
 	}
 	if err := f.Maintain(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if d := prepare(t, f, p, Changes{Input: "s.visits", Schema: visits, Batches: batches(visits, []change{{op: ingest.Delete, row: []any{int64(7), nil, nil, nil}}}, 1)})[0]; d.Deletes != 1 || d.Upserts != 0 || d.Replace {
+	if d := prepare(t, f, p, Changes{Input: "s.visits", Schema: visits, Batches: batches(visits, []change{{op: ingest.Delete, row: []any{int64(all - 7), nil, nil, nil}}}, 1)})[0]; d.Deletes != 1 || d.Upserts != 0 || d.Replace {
 		t.Errorf("after the rewrite: %+v", d)
 	}
 }
