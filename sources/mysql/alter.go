@@ -17,12 +17,28 @@ type alteration struct {
 }
 
 // noColumn are the words after ADD and DROP that begin something else than a column.
-var noColumn = []string{"INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR", "CONSTRAINT", "PRIMARY", "FOREIGN", "CHECK", "PARTITION"}
+var noColumn = []string{"INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR", "CONSTRAINT", "PRIMARY", "FOREIGN", "CHECK", "PARTITION", "SYSTEM", "PERIOD"}
+
+// harmlessClauses are the first words of the clauses and table options that leave all rows and all their values as they are.
+// What is in no list may have changed anything.
+var harmlessClauses = []string{"ADD", "ALTER", "ALGORITHM", "LOCK", "FORCE", "ENABLE", "DISABLE", "ORDER", "COMMENT", "AUTO_INCREMENT", "AUTOEXTEND_SIZE", "AVG_ROW_LENGTH",
+	"CHARACTER", "CHARSET", "CHECKSUM", "PAGE_CHECKSUM", "TABLE_CHECKSUM", "COLLATE", "COMPRESSION", "CONNECTION", "DATA", "DEFAULT", "DELAY_KEY_WRITE", "ENCRYPTED", "ENCRYPTION",
+	"ENCRYPTION_KEY_ID", "ENGINE", "ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE", "SECONDARY_ENGINE", "SECONDARY_LOAD", "SECONDARY_UNLOAD", "IETF_QUOTES", "INDEX",
+	"INSERT_METHOD", "ITEF_QUOTES", "KEY_BLOCK_SIZE", "MAX_ROWS", "MIN_ROWS", "PACK_KEYS", "PAGE_COMPRESSED", "PAGE_COMPRESSION_LEVEL", "PASSWORD", "RAID_TYPE",
+	"ROW_FORMAT", "SEQUENCE", "STATS_AUTO_RECALC", "STATS_PERSISTENT", "STATS_SAMPLE_PAGES", "START", "TABLESPACE", "STORAGE", "TRANSACTIONAL", "WITH", "WITHOUT", "UPGRADE",
+	"PARTITION", "PARTITIONS", "REMOVE", "COALESCE", "REORGANIZE", "REBUILD", "OPTIMIZE", "ANALYZE", "CHECK", "NOWAIT", "WAIT"}
+
+// ownEngines keep the rows of a table that is converted to them.
+var ownEngines = []string{"INNODB", "MYISAM", "ARIA", "MEMORY", "HEAP", "ROCKSDB", "ARCHIVE", "TOKUDB", "NDB", "NDBCLUSTER"}
 
 func (p *parser) alter() statement {
-	p.skip("ONLINE", "OFFLINE", "IGNORE")
+	swaps := false
+	for p.tok.is("ONLINE") || p.tok.is("OFFLINE") || p.tok.is("IGNORE") {
+		swaps = swaps || p.tok.is("IGNORE") // it deletes rows that a new key does not allow
+		p.advance()
+	}
 	if !p.accept("TABLE") {
-		return statement{}
+		return p.other(harmlessObjects...)
 	}
 	p.skip("IF", "EXISTS")
 	s := p.one(stAlter)
@@ -32,6 +48,9 @@ func (p *parser) alter() statement {
 	p.skipWait()
 	for p.tok.kind != endToken {
 		p.clause(&s)
+	}
+	if swaps && s.kind == stAlter {
+		s.kind = stSwap
 	}
 	return s
 }
@@ -61,6 +80,9 @@ func (p *parser) clause(s *statement) {
 		s.alter.rewrites = true
 	case p.accept("DROP"):
 		p.alterDrop(s)
+	case p.tok.is("RENAME"), slices.ContainsFunc(swapping, p.tok.is): // below
+	case !slices.ContainsFunc(harmlessClauses, p.tok.is):
+		s.kind = stSwap
 	}
 	for depth := 0; p.tok.kind != endToken; {
 		switch {
@@ -77,12 +99,27 @@ func (p *parser) clause(s *statement) {
 		case p.accept("RENAME"):
 			p.alterRename(s)
 			continue
-		case p.tok.is("TRUNCATE"), p.tok.is("EXCHANGE"), p.tok.is("DISCARD"), p.tok.is("IMPORT"), p.tok.is("CONVERT"):
+		case p.accept("ENGINE"):
+			p.engine(s)
+			continue
+		case slices.ContainsFunc(swapping, p.tok.is):
 			p.alterSwap(s)
 			continue
 		}
 		p.advance()
 	}
+}
+
+// engine reads ENGINE [=] name. Rows that some engine keeps elsewhere are not those that the table had.
+func (p *parser) engine(s *statement) {
+	if p.tok.sign("=") {
+		p.advance()
+	}
+	engine := token{wordToken, p.tok.word}
+	if !slices.ContainsFunc(ownEngines, engine.is) {
+		s.kind = stSwap
+	}
+	p.advance()
 }
 
 // addColumn reads the definition of one new column, or of several in parentheses. Old rows hold NULL in it unless the
@@ -134,6 +171,7 @@ func (p *parser) alterDrop(s *statement) {
 	}
 	if p.tok.identifier() {
 		s.alter.dropped = append(s.alter.dropped, p.tok.word)
+		p.advance()
 	}
 }
 
@@ -155,15 +193,28 @@ func (p *parser) alterRename(s *statement) {
 	}
 }
 
-// alterSwap reads TRUNCATE|EXCHANGE PARTITION, CONVERT PARTITION|TABLE, CONVERT TO CHARACTER SET and DISCARD|IMPORT
-// TABLESPACE.
+// swapping are the first words of clauses that move rows out of a table or into it.
+var swapping = []string{"TRUNCATE", "EXCHANGE", "DISCARD", "IMPORT", "CONVERT", "REPAIR", "UNION"}
+
+// alterSwap reads TRUNCATE|REPAIR PARTITION, EXCHANGE PARTITION … WITH TABLE t, CONVERT PARTITION … TO TABLE t, CONVERT TABLE t TO
+// PARTITION …, CONVERT TO CHARACTER SET, DISCARD|IMPORT TABLESPACE and UNION.
 func (p *parser) alterSwap(s *statement) {
-	convert := p.tok.is("CONVERT")
-	p.advance()
-	switch {
-	case p.tok.is("PARTITION"), p.tok.is("TABLESPACE"), convert && p.tok.is("TABLE"):
-		s.kind = stSwap
-	case convert && p.tok.is("TO"):
+	convert := p.accept("CONVERT")
+	if convert && p.tok.is("TO") {
 		s.alter.rewrites = true
+		return
+	}
+	s.kind = stSwap
+	makes := convert && p.tok.is("PARTITION")
+	for p.tok.kind != endToken && !p.tok.sign(",") && !p.tok.sign("(") {
+		if !p.accept("TABLE") {
+			p.advance()
+			continue
+		}
+		if t, ok := p.name(); ok && makes {
+			s.made = t
+		} else if ok {
+			s.tables = append(s.tables, t)
+		}
 	}
 }

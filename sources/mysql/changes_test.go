@@ -95,6 +95,34 @@ var changeCases = []changeCase{
 	{name: "partition_truncated", before: []string{"CREATE TABLE t (id INT PRIMARY KEY, v INT) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))"},
 		run: []string{"INSERT INTO t VALUES (1,1),(11,1)", "ALTER TABLE t TRUNCATE PARTITION p0"}, parked: "partition",
 		want: []string{"begin", "upsert t 1|1", "upsert t 11|1", "end", "park t"}},
+	{name: "partition_exchanged", tables: []string{"u", "t"}, parked: "partition", before: []string{"CREATE TABLE t (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10))",
+		"CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)", "INSERT INTO u VALUES (2)"},
+		run:  []string{"ALTER TABLE t EXCHANGE PARTITION p0 WITH TABLE u"},
+		want: []string{"park t", "park u"}},
+	{name: "partition_converted", only: mariadb, tables: []string{"*"}, later: "made", parked: "partition",
+		before: []string{"CREATE TABLE t (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))", "INSERT INTO t VALUES (1),(11)"},
+		run:    []string{"ALTER TABLE t CONVERT PARTITION p0 TO TABLE made"},
+		want:   []string{"park t"}},
+	{name: "set_statement", only: mariadb, before: []string{plainTable, "INSERT INTO t VALUES (1,'a')"}, parked: "truncated",
+		run:  []string{"SET STATEMENT lock_wait_timeout=5, max_statement_time=(1+8) FOR TRUNCATE TABLE t"},
+		want: []string{"park t"}},
+	{name: "set_statement_alter", only: mariadb, reload: true, before: []string{plainTable, "INSERT INTO t VALUES (1,'a')"},
+		run: []string{"SET STATEMENT lock_wait_timeout=5 FOR ALTER TABLE t ADD n INT NOT NULL DEFAULT 7"}},
+	{name: "alter_ignore_deletes", only: mariadb, before: []string{plainTable, "INSERT INTO t VALUES (1,'a'),(2,'a')"}, parked: "IGNORE",
+		run:  []string{"ALTER IGNORE TABLE t ADD UNIQUE KEY (v)"},
+		want: []string{"park t"}},
+	{name: "latin1_session", tables: []string{"größe"}, before: []string{"CREATE TABLE größe (id INT PRIMARY KEY)", "INSERT INTO größe VALUES (1)"}, parked: "truncated",
+		run:  []string{"SET NAMES latin1", "TRUNCATE TABLE gr\xf6\xdfe"},
+		want: []string{"park größe"}},
+	{name: "statement_through_a_view", tables: []string{"t", "u"}, parked: "STATEMENT",
+		before: []string{plainTable, "INSERT INTO t VALUES (1,'a')", "CREATE TABLE u (id INT PRIMARY KEY)", "CREATE VIEW v AS SELECT * FROM t"},
+		run:    []string{"SET SESSION binlog_format='STATEMENT'", "UPDATE v SET v='b'"},
+		want:   []string{"park t", "park u"}},
+	{name: "statement_that_cascades", tables: []string{"t", "u"}, parked: "STATEMENT",
+		before: []string{"CREATE TABLE p (id INT PRIMARY KEY)", "CREATE TABLE t (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE)",
+			"CREATE TABLE u (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES p (id))", "INSERT INTO p VALUES (1)", "INSERT INTO t VALUES (1,1)"},
+		run:  []string{"SET SESSION binlog_format='STATEMENT'", "DELETE FROM p"},
+		want: []string{"park t"}},
 	{name: "statement_session", before: []string{plainTable, "INSERT INTO t VALUES (1,'a')", "CREATE TABLE u (id INT PRIMARY KEY)"}, tables: []string{"t", "u"}, parked: "STATEMENT",
 		run:  []string{"SET SESSION binlog_format='STATEMENT'", "UPDATE t SET v='" + realtest.Canary + "'", "INSERT INTO t VALUES (3,'c')", "SET SESSION binlog_format='ROW'", "INSERT INTO u VALUES (1)", "INSERT INTO t VALUES (4,'d')"},
 		want: []string{"park t", "begin", "upsert u 1", "end"}},
@@ -161,6 +189,23 @@ func TestChangesCompressed(t *testing.T) {
 		check(t, serverLab(t, mariadb, "log_bin_compress=ON", "log_bin_compress_min_len=10"))
 	})
 	t.Run("mysql", func(t *testing.T) { check(t, serverLab(t, mysql, "binlog-transaction-compression=ON")) })
+}
+
+// A server that keeps names in lower case logs them as they were written. MariaDB alone: MySQL wants the setting when its
+// data directory is made, and logs the same texts.
+func TestFoldedNames(t *testing.T) {
+	cases := []changeCase{
+		{name: "truncate", tables: []string{"aa"}, before: []string{"CREATE TABLE Aa (id INT PRIMARY KEY)", "INSERT INTO aA VALUES (1)"}, parked: "truncated",
+			run: []string{"INSERT INTO AA VALUES (2)", "TRUNCATE TABLE AA"}, want: []string{"begin", "upsert aa 2", "end", "park aa"}},
+		{name: "alter", reload: true, before: []string{"CREATE TABLE T (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"},
+			run: []string{"ALTER TABLE DB_Alter.T ADD n INT NOT NULL DEFAULT 7"}},
+		{name: "statement", tables: []string{"t", "u"}, before: []string{"CREATE TABLE T (id INT PRIMARY KEY)", "CREATE TABLE U (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"}, parked: "STATEMENT",
+			run: []string{"SET SESSION binlog_format='STATEMENT'", "DELETE FROM T"}, want: []string{"park t"}},
+	}
+	l := serverLab(t, mariadb, "lower_case_table_names=1")
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { c.check(t, l.in(t, "db_"+c.name)) })
+	}
 }
 
 // Statements that a two-phase ALTER logs twice change the schema once.

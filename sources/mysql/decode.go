@@ -24,8 +24,6 @@ const (
 const (
 	mariaPartialRowData replication.EventType = 172 // go-mysql has no name for it
 
-	queryStatusSQLMode   = 1
-	sqlModeANSIQuotes    = 4
 	statementEndFlag     = 1
 	executeLoadHeaderLen = 26
 )
@@ -101,7 +99,7 @@ func (s *stream) read(ctx context.Context, ev []byte, typ replication.EventType,
 	case replication.QUERY_EVENT, replication.MARIADB_QUERY_COMPRESSED_EVENT:
 		err = s.query(ev, typ, body)
 	case replication.EXECUTE_LOAD_QUERY_EVENT:
-		s.ev.kind, s.ev.statement = evQuery, loadStatement(body)
+		s.ev.kind, s.ev.statement = evQuery, s.loadStatement(body)
 	case replication.TABLE_MAP_EVENT:
 		err = s.tableMap(ctx, ev, body)
 	case replication.WRITE_ROWS_EVENTv0, replication.UPDATE_ROWS_EVENTv0, replication.DELETE_ROWS_EVENTv0,
@@ -258,25 +256,17 @@ func (s *stream) query(ev []byte, typ replication.EventType, body []byte) error 
 	case bytes.Equal(text, textCommit):
 		s.ev.statement = statement{kind: stCommit}
 	default:
-		s.ev.statement = parseStatement(string(text), string(q.Schema), ansiQuotes(q.StatusVars))
+		s.ev.statement = s.parseText(text, q.Schema, q.StatusVars)
 	}
 	return nil
 }
 
-// ansiQuotes reads the session's sql_mode from a query event's status variables: flags first, then the mode.
-func ansiQuotes(vars []byte) bool {
-	if len(vars) >= 5 && vars[0] == 0 {
-		vars = vars[5:]
-	}
-	return len(vars) >= 9 && vars[0] == queryStatusSQLMode && vars[1]&sqlModeANSIQuotes != 0
-}
-
 // loadStatement reads the text of a LOAD DATA that was logged as a statement.
-func loadStatement(body []byte) statement {
+func (s *stream) loadStatement(body []byte) statement {
 	schemaLen, varsLen := int(body[8]), int(binary.LittleEndian.Uint16(body[11:]))
 	rest := body[executeLoadHeaderLen:]
 	vars, rest := rest[:varsLen], rest[varsLen:]
-	st := parseStatement(string(rest[schemaLen+1:]), string(rest[:schemaLen]), ansiQuotes(vars))
+	st := s.parseText(rest[schemaLen+1:], rest[:schemaLen], vars)
 	st.kind = stDML
 	return st
 }
@@ -299,7 +289,7 @@ func (s *stream) tableMap(ctx context.Context, ev, body []byte) error {
 	s.mapped = append(s.mapped, mapping{id, p})
 	s.ev.kind = evTableMap
 	if t := p.table; t != nil {
-		s.ev.table, s.ev.captured, s.ev.child = t.name, t.parked == "", t.child
+		s.ev.table, s.ev.captured, s.ev.child = t.name, t.parked == "", s.tables.child(t)
 	}
 	return nil
 }

@@ -160,12 +160,12 @@ func (s *stream) discover(ctx context.Context, name ingest.TableName) (bool, err
 	default:
 		return false, nil
 	}
-	child, err := s.server.child(ctx, name)
+	parents, err := s.server.parents(ctx, name)
 	if err != nil {
 		return false, err
 	}
 	t := s.tables.add(name)
-	t.defined, t.child = s.began, child
+	t.defined, t.parents = s.began, parents
 	s.loader.enqueue(name)
 	return true, nil
 }
@@ -214,10 +214,10 @@ func (s *stream) define(ctx context.Context, t *table, alter alteration) error {
 	if err != nil {
 		return err
 	}
-	if t.child, err = s.server.child(ctx, t.name); err != nil {
+	if t.parents, err = s.server.parents(ctx, t.name); err != nil {
 		return err
 	}
-	t.child = t.child || alter.cascades && !s.server.cascades
+	t.orphan = alter.cascades
 	rewritten, added := compareCatalogues(before, t.catalogue)
 	back := func(name string) bool {
 		return slices.ContainsFunc(append(alter.added, added...), func(a string) bool { return strings.EqualFold(a, name) })

@@ -25,9 +25,10 @@ const (
 	Diverged                     // our position was never executed by this server
 	DuplicateID                  // another reader uses our server id
 	Lost                         // the log itself says that something is missing or cannot be read
+	Failed                       // the server could not do it and says nothing that we know: it may pass
 )
 
-var causeNames = [...]string{"", "unreachable", "refused", "purged", "diverged", "duplicate server id", "lost"}
+var causeNames = [...]string{"", "unreachable", "refused", "purged", "diverged", "duplicate server id", "lost", "failed"}
 
 func (c Cause) String() string { return causeNames[c] }
 
@@ -60,7 +61,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Retryable says that starting again from the checkpoint may succeed without anybody's help.
-func (e *Error) Retryable() bool { return e.Cause == Unreachable }
+func (e *Error) Retryable() bool { return e.Cause == Unreachable || e.Cause == Failed }
 
 // Hint is the remedy alone.
 func (e *Error) Hint() string { return e.Remedy }
@@ -204,6 +205,8 @@ func (c *Config) classify(what string, err, shown error) error {
 		e.Remedy = "set tls.mode to verify in the source's file"
 	case code == codeSpecificDenied || code == codeSelectDenied || code == codeDatabaseDenied || code == codeColumnDenied:
 		e.Remedy = "run: " + c.grantStatement()
+	case answered:
+		e.Cause = Failed
 	}
 	return e
 }

@@ -50,10 +50,11 @@ const (
 	doDefine                        // the table's definition may have changed
 	doAppear                        // a table that the configuration wants has come into being
 	doTrigger                       // the database has triggers from here on
+	doView                          // a view has come into being
 	doRefuse                        // stop the stream: the log cannot be read on
 )
 
-var effectNames = [...]string{"", "begin", "rows", "end", "pass", "park", "define", "appear", "trigger", "refuse"}
+var effectNames = [...]string{"", "begin", "rows", "end", "pass", "park", "define", "appear", "trigger", "view", "refuse"}
 
 // effect is one thing to be done, in order.
 type effect struct {
@@ -67,8 +68,11 @@ type effect struct {
 type world interface {
 	captured(t ingest.TableName) bool            // is captured at this point of the log and not parked
 	wanted(t ingest.TableName) bool              // the configuration captures it if it exists
+	all() []ingest.TableName                     // captured tables
 	inDatabase(schema string) []ingest.TableName // captured tables of a database
-	hasTriggers(schema string) bool              // a change of one table may change others
+	hasTriggers(schema string) bool              // a change of one of its tables may change others
+	view(t ingest.TableName) bool                // is a view: a change of it changes others
+	below(t ingest.TableName) []ingest.TableName // captured tables to which its foreign keys cascade
 }
 
 type groupState uint8
@@ -275,6 +279,9 @@ func (g *group) define(s statement) {
 		g.appear(s.tables[0])
 	case stSwap:
 		g.each(s.tables, doPark, reasonSwapped)
+		if s.made.Name != "" {
+			g.appear(s.made)
+		}
 	case stDrop:
 		g.each(s.tables, doPark, reasonDropped)
 	case stDropDatabase:
@@ -285,8 +292,12 @@ func (g *group) define(s statement) {
 		g.rename(s.tables)
 	case stTrigger:
 		g.effect(doTrigger, s.tables[0])
+	case stView:
+		g.effect(doView, s.tables[0])
 	case stDML:
 		g.dml(s)
+	case stUnknown:
+		g.each(g.world.all(), doPark, reasonUnknown)
 	}
 }
 
@@ -310,6 +321,9 @@ func (g *group) appear(t ingest.TableName) {
 func (g *group) rename(pairs []ingest.TableName) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		from, to := pairs[i], pairs[i+1]
+		if g.world.view(from) {
+			g.effect(doView, to)
+		}
 		switch {
 		case g.world.captured(from) && swapsIn(pairs, from):
 			g.effect(doDefine, from)
@@ -339,15 +353,12 @@ func workOf(w, t ingest.TableName) bool {
 }
 
 // dml handles a change that was logged as text: its rows are not in the log. A table is named when the statement changes
-// one table; triggers, views and joins can hide others, and then every captured table of the database is in doubt.
+// one table; triggers, views and joins can hide others, in other databases too, and then every captured table is in doubt.
 func (g *group) dml(s statement) {
-	schema := s.schema
-	if len(s.tables) == 1 {
-		schema = s.tables[0].Schema
-		if !g.world.hasTriggers(schema) {
-			g.each(s.tables, doPark, reasonStatement)
-			return
-		}
+	if len(s.tables) != 1 || g.world.hasTriggers(s.tables[0].Schema) || g.world.view(s.tables[0]) {
+		g.each(g.world.all(), doPark, reasonStatement)
+		return
 	}
-	g.each(g.world.inDatabase(schema), doPark, reasonStatement)
+	g.each(s.tables, doPark, reasonStatement)
+	g.each(g.world.below(s.tables[0]), doPark, reasonStatement)
 }

@@ -64,6 +64,11 @@ func transcript(t *testing.T, text string) string {
 		case "table":
 			world.add(parseTable(rest))
 			continue
+		case "parent": // of the table that follows
+			above, below, _ := strings.Cut(rest, " ")
+			child := world.byName[parseTable(below)]
+			child.parents = append(child.parents, parseTable(above))
+			continue
 		case "triggers":
 			world.triggers[rest] = true
 			continue
@@ -72,8 +77,11 @@ func transcript(t *testing.T, text string) string {
 		}
 		for _, f := range g.step(&e) {
 			out.WriteString("    " + f.text() + "\n")
-			if f.do == doPark { // as the stream does
+			switch f.do { // as the stream does
+			case doPark:
 				world.byName[f.table].parked = f.reason.String()
+			case doView:
+				world.views[f.table] = true
 			}
 		}
 	}
@@ -107,7 +115,7 @@ func parseEvent(t *testing.T, w world, word, rest string) event {
 	case "gtid":
 		return event{kind: evGTID, standalone: has("standalone"), prepared: has("prepared")}
 	case "query":
-		return event{kind: evQuery, statement: parseStatement(rest, "clinic", false)}
+		return event{kind: evQuery, statement: parseStatement(rest, session{schema: "clinic"})}
 	case "map":
 		return event{kind: evTableMap, table: parseTable(name), captured: w.captured(parseTable(name)), child: has("child")}
 	case "write", "update", "delete":

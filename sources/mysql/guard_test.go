@@ -72,6 +72,53 @@ func TestSnapshotIsOfTheServerThatIsStreamed(t *testing.T) {
 	})
 }
 
+// A server that finds a changed definition says so in the place of the first row. The next snapshot asks again, rather than
+// to wait for rows that nobody was asked for.
+func TestSnapshotAfterAChangedDefinition(t *testing.T) {
+	eachServer(t, nil, func(t *testing.T, l *lab) {
+		l = l.in(t, "changed")
+		l.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)", "INSERT INTO t VALUES (1, 2)", "CREATE TABLE u (id INT PRIMARY KEY)")
+		src, err := New("test", l.config("t"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := src.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		st, err := src.newStream(src.server, newRecorder(t, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tl := &tableLoad{loader: st.loader, table: &table{name: l.table("t")}}
+		s, err := tl.openSnapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		if err := s.start(); err != nil {
+			t.Fatal(err)
+		}
+		l.exec("ALTER TABLE t DROP v, ADD w INT, FORCE")
+		const q = "SELECT id FROM changed.t"
+		err = s.query(q)
+		for err == nil && s.reading {
+			_, err = s.row()
+		}
+		if !errors.Is(err, errAgain) || s.reading {
+			t.Fatalf("the rows of a table that was changed under the snapshot: %v, reading %v", err, s.reading)
+		}
+		if err := errors.Join(s.end(), s.start(), s.query(q)); err != nil {
+			t.Fatal(err)
+		}
+		if row, err := s.row(); err != nil || row == nil {
+			t.Fatalf("the row after it: %q, %v", row, err)
+		}
+		if row, err := s.row(); err != nil || row != nil {
+			t.Fatalf("the end: %q, %v", row, err)
+		}
+	})
+}
+
 // A chunk whose rows were read before the table's definition changed is read again (it has the old columns); one that was
 // read behind the change is taken.
 func TestChunkOfAnotherDefinition(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -175,8 +174,8 @@ type discovered struct {
 	name      ingest.TableName
 	catalogue *rows.Catalogue
 	schema    *ingest.Schema
-	problem   string // why it is parked
-	child     bool   // foreign keys cascade into it and the log does not say so
+	problem   string             // why it is parked
+	parents   []ingest.TableName // tables whose changes foreign keys cascade into it
 }
 
 // discover finds the captured tables. A problem of one table is that table's alone.
@@ -274,7 +273,7 @@ func (s *server) readable(ctx context.Context, d *discovered) error {
 	}
 	switch code, answered := serverCode(err); {
 	case err == nil:
-		d.child, err = s.child(ctx, d.name)
+		d.parents, err = s.parents(ctx, d.name)
 		return err
 	case code == codeSelectDenied || code == codeColumnDenied || code == codeNoSuchTable:
 		d.problem = fmt.Sprintf("user %q may not read it; run: GRANT SELECT ON %s TO %s@'%%'", s.config.User, name, quoteText(s.config.User))
@@ -286,26 +285,60 @@ func (s *server) readable(ctx context.Context, d *discovered) error {
 	return s.config.failure("reading "+d.name.String(), err)
 }
 
-// cascades finds foreign keys that change or delete rows of the table that holds them.
-var cascades = regexp.MustCompile(`ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)`)
-
-// child reports whether rows of the table change by foreign keys without being logged. The definition is read because
+// parents lists the tables whose changes foreign keys of the table cascade to it. The definition is read because
 // information_schema shows foreign keys only to accounts that may do more than SELECT. A table that is gone or cannot be
 // read has none.
-func (s *server) child(ctx context.Context, t ingest.TableName) (bool, error) {
-	if s.cascades {
-		return false, nil
-	}
+func (s *server) parents(ctx context.Context, t ingest.TableName) ([]ingest.TableName, error) {
 	var name, text string
 	err := s.db.QueryRowContext(ctx, "SHOW CREATE TABLE "+quoteName(t.Schema)+"."+quoteName(t.Name)).Scan(&name, &text)
 	switch code, _ := serverCode(err); code {
 	case codeNoSuchTable, codeUnknownDatabase, codeSelectDenied, codeColumnDenied: // its load says so
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, s.config.failure("reading the definition of "+t.String(), err)
+		return nil, s.config.failure("reading the definition of "+t.String(), err)
 	}
-	return strings.Contains(text, "FOREIGN KEY") && cascades.MatchString(text), nil
+	return cascadesOf(text, t.Schema), nil
+}
+
+// cascadesOf reads the parents of cascading foreign keys from the definition of a table.
+func cascadesOf(definition, schema string) (parents []ingest.TableName) {
+	p := &parser{tokenizer: tokenizer{text: definition}, session: session{schema: schema}}
+	var parent ingest.TableName
+	for p.advance(); p.tok.kind != endToken; {
+		switch {
+		case p.accept("REFERENCES"):
+			parent, _ = p.name()
+			continue
+		case p.tok.sign(","):
+			parent = ingest.TableName{}
+		case p.accept("ON"): // [ON DELETE …] [ON UPDATE …]
+			p.skip("DELETE", "UPDATE")
+			if parent.Name != "" && (p.tok.is("CASCADE") || p.tok.is("SET")) {
+				parents = append(parents, parent)
+			}
+			continue
+		case p.tok.sign("("): // columns, whose commas end nothing
+			for p.tok.kind != endToken && !p.tok.sign(")") {
+				p.advance()
+			}
+		}
+		p.advance()
+	}
+	return parents
+}
+
+// views lists the views that the account can see, in all databases: a statement that changes one changes the tables behind it.
+func (s *server) views(ctx context.Context) (map[ingest.TableName]bool, error) {
+	out := map[ingest.TableName]bool{}
+	const q = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'VIEW' AND table_schema NOT IN ('sys', 'information_schema')"
+	err := s.each(ctx, "listing the views", q, nil, func(scan func(...any) error) error {
+		var t ingest.TableName
+		err := scan(&t.Schema, &t.Name)
+		out[t] = true
+		return err
+	})
+	return out, err
 }
 
 // triggers lists the captured databases that have triggers, or may have some that the account cannot see.

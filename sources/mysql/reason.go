@@ -21,6 +21,7 @@ const (
 	reasonTruncated
 	reasonRenamed
 	reasonStatement
+	reasonUnknown
 	reasonIncident
 	reasonAnonymous
 	reasonTorn
@@ -33,11 +34,12 @@ var reasons = map[reason]struct{ name, what, remedy string }{
 	reasonCascade:    {"cascade", "a foreign key's cascade may have changed rows that the binlog does not hold", "SET the foreign key to RESTRICT, or expect this after each change of the parent"},
 	reasonXA:         {"xa", "an XA transaction changed it, whose outcome was open when its rows were logged", ""},
 	reasonReplaced:   {"replaced", "CREATE OR REPLACE TABLE replaced it", ""},
-	reasonSwapped:    {"swapped", "ALTER TABLE changed rows without logging them (a partition or tablespace)", ""},
+	reasonSwapped:    {"swapped", "an ALTER TABLE or REPAIR TABLE may have changed rows of it without logging them (a partition, a tablespace, IGNORE, an engine, or a clause that is not known)", ""},
 	reasonDropped:    {"dropped", "it was dropped", ""},
 	reasonTruncated:  {"truncated", "it was truncated", ""},
 	reasonRenamed:    {"renamed", "it was renamed", ""},
 	reasonStatement:  {"statement", "a session with binlog_format = STATEMENT changed it, so that its rows are not in the binlog", "have that session use ROW (GRANT TRIGGER to the source's account lets this be narrowed to the tables that were changed)"},
+	reasonUnknown:    {"unknown", "the binlog holds a statement that is not known, which may have changed any table", "report the kind of statement that ran at the time that status shows for this table"},
 	reasonIncident:   {"incident", "the server reports that it lost events of its binlog (an INCIDENT event)", ""},
 	reasonAnonymous:  {"anonymous", "the binlog holds a transaction without a GTID", "SET GLOBAL gtid_mode = ON"},
 	reasonTorn:       {"torn", "the binlog holds a group without its end, as after a crash of the server's disk", ""},

@@ -20,6 +20,7 @@ type server struct {
 	identity  string
 	logStatus string // the statement that tells the log's end
 	cascades  bool   // what foreign keys cascade to is in the log
+	folds     bool   // names of tables are kept in lower case
 }
 
 func identityQuery(f flavor) string {
@@ -51,13 +52,12 @@ func (c *Config) connect(ctx context.Context, db *sql.DB) (*server, error) {
 		return nil, c.failure("asking for the server's identity", err)
 	}
 	s.logStatus = s.statusStatement()
-	if s.flavor == mysql && s.atLeast(9, 6) {
-		native, err := s.settings(ctx, "innodb_native_foreign_keys")
-		if err != nil {
-			return nil, err
-		}
-		s.cascades = !isOn(native["innodb_native_foreign_keys"])
+	set, err := s.settings(ctx, "lower_case_table_names", "innodb_native_foreign_keys")
+	if err != nil {
+		return nil, err
 	}
+	s.folds = set["lower_case_table_names"] == "1"
+	s.cascades = s.flavor == mysql && s.atLeast(9, 6) && !isOn(set["innodb_native_foreign_keys"])
 	return s, nil
 }
 

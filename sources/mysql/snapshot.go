@@ -215,6 +215,7 @@ func (s *snapshot) next() ([]byte, error) {
 		return nil, s.failure("reading rows of "+s.load.table.name.String(), err)
 	}
 	if len(s.buf) > 0 && s.buf[0] == gomysql.ERR_HEADER {
+		s.reading = false // an error ends the rows: MySQL finds a changed definition only when it reads the first
 		return nil, s.failure("reading rows of "+s.load.table.name.String(), errorPacket(s.buf))
 	}
 	return s.buf, nil

@@ -214,6 +214,10 @@ func (s *Source) start(ctx context.Context, srv *server, st *stream, resume inge
 	if st.tables.triggers, err = srv.triggers(ctx, s.capture); err != nil {
 		return err
 	}
+	if st.tables.views, err = srv.views(ctx); err != nil {
+		return err
+	}
+	st.tables.logged = srv.cascades
 	for _, d := range s.found {
 		if err := st.adopt(ctx, d, resume, first); err != nil {
 			return err
@@ -242,7 +246,7 @@ func (s *Source) start(ctx context.Context, srv *server, st *stream, resume inge
 // last.
 func (s *stream) adopt(ctx context.Context, d discovered, resume ingest.Resume, first bool) error {
 	t := s.tables.add(d.name)
-	t.catalogue, t.child, t.gone = d.catalogue, d.child, resume.Gone[d.name]
+	t.catalogue, t.parents, t.gone = d.catalogue, d.parents, resume.Gone[d.name]
 	load, begun := resume.Loads[d.name]
 	s.status.load(d.name, load)
 	if resume.Parked[d.name] != "" {

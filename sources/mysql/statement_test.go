@@ -7,8 +7,8 @@ import (
 )
 
 func (k statementKind) name() string {
-	return [...]string{"other", "begin", "commit", "rollback", "savepoint", "xa start", "xa end", "xa finish", "create", "replace", "alter", "swap",
-		"drop", "drop database", "truncate", "rename", "trigger", "dml"}[k]
+	return [...]string{"other", "unknown", "begin", "commit", "rollback", "savepoint", "xa start", "xa end", "xa finish", "create", "replace", "alter", "swap",
+		"drop", "drop database", "truncate", "rename", "trigger", "view", "dml"}[k]
 }
 
 func TestParseStatement(t *testing.T) {
@@ -34,11 +34,32 @@ func TestParseStatement(t *testing.T) {
 		{"CREATE TEMPORARY TABLE t (a int)", "other"},
 		{"CREATE DEFINER=`u`@`%` TRIGGER `tr` BEFORE INSERT ON `t` FOR EACH ROW SET NEW.a = 1", "trigger d.t"},
 		{"CREATE UNIQUE INDEX i ON t (a)", "alter d.t"},
-		{"CREATE ALGORITHM=UNDEFINED DEFINER=`u`@`%` VIEW v AS SELECT 1", "other"},
+		{"CREATE ALGORITHM=UNDEFINED DEFINER=`u`@`%` SQL SECURITY DEFINER VIEW e.v AS SELECT 1", "view e.v"},
+		{"CREATE OR REPLACE DEFINER=`u`@`%` VIEW v AS SELECT 1", "view d.v"},
+		{"CREATE VIEW IF NOT EXISTS v AS SELECT 1", "view d.v"},
+		{"CREATE SPATIAL INDEX i ON t (a)", "alter d.t"},
+		{"CREATE DEFINER=`u`@`%` PROCEDURE p() TRUNCATE t", "other"},
+		{"CREATE OR REPLACE SEQUENCE s", "other"},
+		{"CREATE TEMPORARY SEQUENCE s", "other"},
+		{"CREATE NEWFANGLED TABLE t (a int)", "unknown"},
+		{"DROP EXTRA TABLE t", "unknown"},
+		{"ALTER EXTRA TABLE t ADD x INT", "unknown"},
 		{"CREATE USER 'x'@'%' IDENTIFIED BY 'ALTER TABLE t'", "other"},
 		{"DROP INDEX i ON e.t", "alter e.t"},
 		{"ALTER TABLE t ADD COLUMN x INT DEFAULT 5 FIRST", "alter d.t"},
-		{"ALTER ONLINE IGNORE TABLE IF EXISTS t WAIT 5 ADD x INT", "alter d.t"},
+		{"ALTER ONLINE TABLE IF EXISTS t WAIT 5 ADD x INT", "alter d.t"},
+		{"ALTER ONLINE IGNORE TABLE IF EXISTS t WAIT 5 ADD UNIQUE (x)", "swap d.t"},
+		{"ALTER TABLE t ENGINE = InnoDB ROW_FORMAT=DYNAMIC COMMENT='x', FORCE, ALGORITHM=INPLACE", "alter d.t"},
+		{"ALTER TABLE t ENGINE = BLACKHOLE", "swap d.t"},
+		{"ALTER TABLE t COMMENT 'x' ENGINE 'federated'", "swap d.t"},
+		{"ALTER TABLE t UNION = (a, b)", "swap d.t"},
+		{"ALTER TABLE t REPAIR PARTITION p0", "swap d.t"},
+		{"ALTER TABLE t REORGANIZE PARTITION p0 INTO (PARTITION p1 VALUES LESS THAN (9))", "alter d.t"},
+		{"ALTER TABLE t PARTITION BY HASH (id) PARTITIONS 4", "alter d.t"},
+		{"ALTER TABLE t FORGET ROWS", "swap d.t"},
+		{"ALTER TABLE t ADD x INT, FORGET ROWS", "swap d.t"},
+		{"ALTER TABLE t ADD SYSTEM VERSIONING", "alter d.t"},
+		{"ALTER TABLE t DROP COLUMN repair, DROP import", "alter d.t"},
 		{"ALTER TABLE t RENAME TO u", "rename d.t d.u"},
 		{"ALTER TABLE t RENAME e.u", "rename d.t e.u"},
 		{"ALTER TABLE t RENAME = u", "rename d.t d.u"},
@@ -48,8 +69,9 @@ func TestParseStatement(t *testing.T) {
 		{"ALTER TABLE t COMMENT 'it''s \\' TRUNCATE PARTITION p'", "alter d.t"},
 		{"ALTER TABLE t TRUNCATE PARTITION p0", "swap d.t"},
 		{"ALTER TABLE t DROP PARTITION p0", "swap d.t"},
-		{"ALTER TABLE t EXCHANGE PARTITION p0 WITH TABLE u", "swap d.t"},
-		{"ALTER TABLE t CONVERT PARTITION p0 TO TABLE u", "swap d.t"},
+		{"ALTER TABLE t EXCHANGE PARTITION p0 WITH TABLE e.u WITHOUT VALIDATION", "swap d.t e.u"},
+		{"ALTER TABLE t CONVERT PARTITION p0 TO TABLE u", "swap d.t makes d.u"},
+		{"ALTER TABLE t CONVERT TABLE u TO PARTITION p0 VALUES LESS THAN (9)", "swap d.t d.u"},
 		{"ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4", "alter d.t"},
 		{"ALTER TABLE t DISCARD TABLESPACE", "swap d.t"},
 		{"ALTER TABLE t DROP COLUMN partition_id", "alter d.t"},
@@ -86,19 +108,39 @@ func TestParseStatement(t *testing.T) {
 		{"/*M!100301 TRUNCATE t */", "truncate d.t"},
 		{"-- note\nTRUNCATE t", "truncate d.t"},
 		{"TRUNCATE t\x00", "truncate d.t"},
-		{"DROP TABLE \"t\"", "drop"},
+		{"DROP TABLE \"t\"", "unknown"},
+		{"SET STATEMENT lock_wait_timeout=5, max_statement_time=(1+2) FOR TRUNCATE TABLE t", "truncate d.t"},
+		{"SET STATEMENT lock_wait_timeout=5 FOR ALTER TABLE t ADD x INT", "alter d.t"},
+		{"SET STATEMENT sql_mode='ANSI_QUOTES' FOR DROP TABLE `t`", "drop d.t"},
+		{"SET STATEMENT sql_mode='ANSI_QUOTES' FOR DROP TABLE \"t\"", "unknown"},
+		{"SET STATEMENT x=1", "unknown"},
+		{"SET PASSWORD FOR u = 'x'", "other"},
+		{"ANALYZE UPDATE t SET a=1", "dml d.t"},
+		{"ANALYZE FORMAT=JSON DELETE FROM t", "dml d.t"},
+		{"ANALYZE LOCAL TABLE t", "other"},
+		{"OPTIMIZE TABLE t", "other"},
+		{"REPAIR TABLE t, e.u QUICK", "swap d.t e.u"},
+		{"REPAIR VIEW v", "other"},
+		{"DELETE HISTORY FROM t", "dml"},
+		{"VACUUM t", "unknown"},
+		{"RENAME CATALOG a", "unknown"},
 		{"", "other"},
-		{"`", "other"},
-		{"ALTER TABLE", "other"},
-		{"RENAME TABLE a TO", "rename"},
+		{"/* a comment */", "other"},
+		{"`", "unknown"},
+		{"ALTER TABLE", "unknown"},
+		{"TRUNCATE", "unknown"},
+		{"RENAME TABLE a TO", "unknown"},
 		{"/* never closed", "other"},
 	} {
-		if got := describe(parseStatement(c.text, "d", false)); got != c.want {
+		if got := describe(parseStatement(c.text, session{schema: "d"})); got != c.want {
 			t.Errorf("%q is %q, want %q", c.text, got, c.want)
 		}
 	}
-	if got := describe(parseStatement(`DROP TABLE "my ""t", "e"."u"`, "d", true)); got != `drop d.my "t e.u` {
+	if got := describe(parseStatement(`DROP TABLE "my ""t", "e"."u"`, session{schema: "d", ansi: true})); got != `drop d.my "t e.u` {
 		t.Errorf("ANSI quotes: %q", got)
+	}
+	if got := describe(parseStatement("RENAME TABLE Alt TO `E`.Ärger", session{schema: "D", fold: true})); got != "rename d.alt e.ärger" {
+		t.Errorf("folded names: %q", got)
 	}
 }
 
@@ -109,6 +151,9 @@ func describe(s statement) string {
 	}
 	for _, n := range s.tables {
 		out += " " + n.String()
+	}
+	if s.made.Name != "" {
+		out += " makes " + s.made.String()
 	}
 	return out
 }
@@ -141,7 +186,7 @@ func TestAlteration(t *testing.T) {
 		"DROP COLUMN IF EXISTS `partition`, DROP b, DROP INDEX c": "partition b",
 		"DROP a, ADD a INT NULL, ADD b INT DEFAULT 1":             "rewrites a +a +b",
 	} {
-		s := parseStatement("ALTER TABLE t "+text, "d", false)
+		s := parseStatement("ALTER TABLE t "+text, session{schema: "d"})
 		got := s.alter.dropped
 		if s.alter.rewrites {
 			got = append([]string{"rewrites"}, got...)
@@ -164,9 +209,13 @@ func FuzzParseStatement(f *testing.F) {
 		f.Add(s, true)
 	}
 	f.Fuzz(func(t *testing.T, text string, ansi bool) {
-		s := parseStatement(text, "d", ansi)
+		s := parseStatement(text, session{schema: "d", ansi: ansi})
 		switch s.kind {
-		case stAlter, stCreate, stReplace, stSwap, stTruncate, stTrigger:
+		case stSwap, stDrop:
+			if len(s.tables) == 0 {
+				t.Errorf("%s of no table", s.kind.name())
+			}
+		case stAlter, stCreate, stReplace, stTruncate, stTrigger, stView:
 			if len(s.tables) != 1 {
 				t.Errorf("%s of %d tables", s.kind.name(), len(s.tables))
 			}

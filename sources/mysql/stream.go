@@ -204,6 +204,8 @@ func (s *stream) apply(ctx context.Context, effects []effect, ev rowsEvent) erro
 			err = s.appear(ctx, e.table)
 		case doTrigger:
 			s.tables.triggers[e.table.Schema] = true
+		case doView:
+			s.tables.views[e.table] = true
 		case doRefuse:
 			err = s.refused(e.reason)
 		}

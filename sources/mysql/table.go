@@ -15,11 +15,12 @@ import (
 // table is a captured table as of the point of the log that the stream has reached. The stream's goroutine owns it.
 type table struct {
 	name      ingest.TableName
-	drop      []string        // columns that are not captured
-	catalogue *rows.Catalogue // the newest that was read; a hint only
-	child     bool            // foreign keys of the table cascade and the server does not log what they change
-	schema    *ingest.Schema  // as declared last; nil before
-	print     uint64          // its fingerprint
+	drop      []string           // columns that are not captured
+	catalogue *rows.Catalogue    // the newest that was read; a hint only
+	parents   []ingest.TableName // tables whose changes foreign keys cascade to this one
+	orphan    bool               // there are others that the catalogue does not show yet
+	schema    *ingest.Schema     // as declared last; nil before
+	print     uint64             // its fingerprint
 	id        ingest.TableID
 	ahead     bool      // schema is from a catalogue, which may be newer than the log
 	gone      []string  // columns that it had before
@@ -35,10 +36,12 @@ type tables struct {
 	capture  capture
 	byName   map[ingest.TableName]*table
 	triggers map[string]bool // databases with triggers
+	views    map[ingest.TableName]bool
+	logged   bool // what foreign keys cascade to is in the log
 }
 
 func newTables(c capture) *tables {
-	return &tables{capture: c, byName: map[ingest.TableName]*table{}, triggers: map[string]bool{}}
+	return &tables{capture: c, byName: map[ingest.TableName]*table{}, triggers: map[string]bool{}, views: map[ingest.TableName]bool{}}
 }
 
 // add registers a table that the configuration captures.
@@ -67,10 +70,19 @@ func (ts *tables) wanted(n ingest.TableName) bool {
 	return ok
 }
 
+func (ts *tables) all() []ingest.TableName {
+	return ts.which(func(*table) bool { return true })
+}
+
 func (ts *tables) inDatabase(schema string) []ingest.TableName {
+	return ts.which(func(t *table) bool { return t.name.Schema == schema })
+}
+
+// which lists the captured tables that f picks, sorted.
+func (ts *tables) which(f func(*table) bool) []ingest.TableName {
 	var out []ingest.TableName
 	for n, t := range ts.byName {
-		if n.Schema == schema && t.parked == "" {
+		if t.parked == "" && f(t) {
 			out = append(out, n)
 		}
 	}
@@ -79,6 +91,31 @@ func (ts *tables) inDatabase(schema string) []ingest.TableName {
 }
 
 func (ts *tables) hasTriggers(schema string) bool { return ts.triggers[schema] }
+
+func (ts *tables) view(n ingest.TableName) bool { return ts.views[n] }
+
+// below follows the foreign keys of captured tables. Those of other tables are not known: any table of its database may be
+// above a parent that is not captured.
+func (ts *tables) below(n ingest.TableName) []ingest.TableName {
+	above := map[ingest.TableName]bool{n: true}
+	reached := func(t *table) bool {
+		return t.orphan || slices.ContainsFunc(t.parents, func(p ingest.TableName) bool {
+			return above[p] || ts.byName[p] == nil && ts.byName[n] == nil && p.Schema == n.Schema
+		})
+	}
+	for before := 0; before < len(above); {
+		before = len(above)
+		for _, t := range ts.byName {
+			if reached(t) {
+				above[t.name] = true
+			}
+		}
+	}
+	return ts.which(func(t *table) bool { return t.name != n && above[t.name] })
+}
+
+// child reports whether rows of the table change by foreign keys without being logged.
+func (ts *tables) child(t *table) bool { return !ts.logged && (t.orphan || len(t.parents) > 0) }
 
 func compareNames(a, b ingest.TableName) int {
 	return slices.Compare([]string{a.Schema, a.Name}, []string{b.Schema, b.Name})

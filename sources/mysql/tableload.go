@@ -190,7 +190,7 @@ func (tl *tableLoad) parkFor(ctx context.Context, err error) error {
 	switch own := (*Error)(nil); {
 	case errors.As(err, &unsupported), errors.As(err, &value), errors.As(err, &malformed):
 		problem = tl.config.tableProblem(tl.table.name, err)
-	case errors.As(err, &statement) && errors.As(err, &own) && own.Cause == Refused: // of this SELECT; others may do better
+	case errors.As(err, &statement) && errors.As(err, &own) && (own.Cause == Refused || own.Cause == Failed): // of this SELECT; others may do better
 		problem = fmt.Sprintf("%s: %v; when the server can read the whole table, run: %s", own.What, statement, tl.config.resyncCommand(tl.table.name))
 	default:
 		return err

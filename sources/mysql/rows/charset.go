@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/traditionalchinese"
 )
 
 // charset converts text of one MySQL character set to UTF-8.
@@ -98,6 +99,26 @@ func charsetOf(collation uint64) string {
 		return collations[i].charset
 	}
 	return ""
+}
+
+// loose are charsets of statements whose codings are good enough for names, though not for every character of a value.
+var loose = map[string]encoding.Encoding{
+	"big5": traditionalchinese.Big5, "ujis": japanese.EUCJP, "eucjpms": japanese.EUCJP, "gb18030": simplifiedchinese.GB18030,
+}
+
+// Text converts the text of a statement, which is in the charset of a collation, to UTF-8. What is not known stays as it is.
+func Text(collation uint64, s []byte) []byte {
+	name := charsetOf(collation)
+	if c := charsetNamed(name); c != nil && !c.utf8() {
+		out, _ := c.append(nil, s)
+		return out
+	}
+	if coding := loose[name]; coding != nil {
+		if out, err := coding.NewDecoder().Bytes(s); err == nil {
+			return out
+		}
+	}
+	return s
 }
 
 // append converts s to UTF-8 and appends it to dst. exact is false when some byte had no character and became U+FFFD
