@@ -142,6 +142,10 @@ func sinkAddedColumn(t *testing.T, c SinkConfig) {
 	p.Publish(w, p.Next(visitsLoad(false, names(map[int64]string{3: "c"}, -1, 3))))
 	got := Rows(t, w, visits, idName)
 	wantRows(t, "without it", got, map[string][]string{"2": {"2", `"bb"`}, "3": {"3", `"c"`}})
+	shouted := visitsLoad(false, names(map[int64]string{4: "d"}, 4)) // another column to some warehouses, the same to others
+	shouted.Columns = []ingest.Column{idName[0], {Name: "NAME", Type: textType, Nullable: true}}
+	p.Publish(w, p.Next(shouted))
+	wantRows(t, "in capitals", map[string][]string{"4": Rows(t, w, visits, shouted.Columns)["4"]}, map[string][]string{"4": {"4", `"d"`}})
 }
 
 func sinkWidening(t *testing.T, c SinkConfig) {

@@ -29,11 +29,12 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 	if err != nil {
 		return err
 	}
+	share := int64(p.Memory) / int64(max(1, len(p.Pipelines)))
 	w, err := window.New(window.Config{
 		Name: pl.Name, Owner: r.owner, Sources: inputs.sources(), Wants: inputs.wants, Plan: inputs.planner(pl, newest),
 		Kafka: r.log.cfg, Store: r.assembly.Store, Sink: r.assembly.Warehouse, Dir: dir,
 		Tracer: r.telemetry.Tracer(), Meter: r.telemetry.Meter(),
-		Memory: int64(p.Memory) / int64(max(1, len(p.Pipelines))), MaxQuarantine: pl.MaxQuarantine,
+		Memory: share, StateMemory: max(share, minStateMemory), MaxQuarantine: pl.MaxQuarantine,
 	})
 	if err != nil {
 		return err
@@ -54,6 +55,9 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 	defer func() { stop(); <-watched }()
 	return w.Run(ctx)
 }
+
+// minStateMemory is what DuckDB gets for the state and the joins of a pipeline however little its windows may hold.
+const minStateMemory = 1 << 30
 
 // elsewhere is how long a pipeline waits for a table that a source in another process has perhaps not begun to capture yet.
 const elsewhere = 15 * time.Second

@@ -30,6 +30,12 @@ var harmless = map[duckdb.ErrorType]bool{
 	duckdb.ErrorTypeDependency: true,
 }
 
+// OutOfMemory reports whether a statement did not fit the memory limit, in spite of spilling.
+func OutOfMemory(err error) bool {
+	de, ok := errors.AsType[*duckdb.Error](err)
+	return ok && de.Type == duckdb.ErrorTypeOutOfMemory
+}
+
 // redact keeps DuckDB's text for harmless kinds and only the kind for all others.
 func redact(err error) error {
 	var de *duckdb.Error

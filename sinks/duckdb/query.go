@@ -100,8 +100,9 @@ func selectList(t window.WarehouseTable, have []column, columns []ingest.Column)
 		}
 		out[i] = duck.Ident(c.Name)
 		if fit != same {
-			out[i] = "CAST(" + out[i] + " AS " + want + ") AS " + out[i]
+			out[i] = "CAST(" + out[i] + " AS " + want + ")"
 		}
+		out[i] += " AS " + duck.Ident(c.Name) // the table's own name of it may be in another case
 	}
 	return strings.Join(out, ", "), nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/ingest"
@@ -135,12 +136,36 @@ func (f *File) Prepare(ctx context.Context, p Plan, changes []Changes, dir strin
 		}
 		return f.SetMeta(ctx, meta)
 	})
+	if duck.OutOfMemory(err) {
+		return nil, s.stats, fmt.Errorf("preparing step: %w", &MemoryError{Limit: f.options.Memory, Err: err})
+	}
 	if err != nil {
 		return nil, s.stats, fmt.Errorf("preparing step: %w", err)
 	}
 	f.tables = s.after
 	return deltas, s.stats, nil
 }
+
+// MemoryError is a step whose rows are too wide for DuckDB: it holds 2,048 of them at once, whatever it spills.
+type MemoryError struct {
+	Limit int64 // bytes that DuckDB may use
+	Err   error // DuckDB's, which names the table
+}
+
+func (e *MemoryError) Error() string {
+	what, _, _ := strings.Cut(e.Err.Error(), "Out of Memory Error") // what follows is advice to people with a shell in DuckDB
+	return fmt.Sprintf("%sthe window does not fit the %d MiB that DuckDB may use: it holds 2,048 rows at once, so very wide rows need more; %s", what, e.Limit>>20, e.Hint())
+}
+
+func (e *MemoryError) Unwrap() error { return e.Err }
+
+// Hint is what mends it.
+func (e *MemoryError) Hint() string {
+	return "set memory in tidemill.yaml higher, to about four times 2,048 of the widest rows for each pipeline, and start tidemill again"
+}
+
+// Retryable is false: the same rows come again.
+func (e *MemoryError) Retryable() bool { return false }
 
 // check refuses a step that does not fit the plan or the state.
 func (s *step) check(p Plan, changes []Changes) error {
