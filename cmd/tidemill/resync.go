@@ -36,7 +36,8 @@ restart. The command returns at once; tidemill status shows how far the loads ar
 		Example: `  tidemill resync consult.clinic.patients
   tidemill resync consult --dry-run
   tidemill resync care`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: c.complete(ofSources|ofPipelines|ofTables, true),
 	}
 	cmd.Flags().BoolVar(&q.DryRun, "dry-run", false, "only show what would be loaded")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")

@@ -141,8 +141,12 @@ func (v *viewer) published(e daemon.Event) {
 			telemetry.KeyRows, p.Rows, telemetry.KeyLag, after)
 		return
 	}
-	fmt.Fprintf(v.screen, "%s pipeline %s published %s: %s rows, %s, visible %s after the window's end\n", e.At.UTC().Format("15:04:05"),
-		p.Name, windowText(*p), thousands(p.Rows), count(len(p.Tables), "table"), rough(after))
+	when := "after"
+	if after < 0 { // a slice need not wait for the end
+		when, after = "before", -after
+	}
+	fmt.Fprintf(v.screen, "%s pipeline %s published %s: %s rows, %s, visible %s %s the window's end\n", e.At.UTC().Format("15:04:05"),
+		p.Name, windowText(*p), thousands(p.Rows), count(len(p.Tables), "table"), rough(after), when)
 }
 
 // indent moves the lines after the first under it.

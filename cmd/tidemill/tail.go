@@ -26,7 +26,8 @@ retained. The log is read directly from the broker, not through the daemon.`,
 		Example: `  tidemill tail consult.clinic.patients
   tidemill tail consult.clinic.patients --follow --markers
   tidemill tail consult.clinic.patients | jq -c 'select(.op == "delete") | .row'`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.complete(ofTables, false),
 	}
 	cmd.Flags().BoolVarP(&t.follow, "follow", "f", false, "go on with rows that are still to come")
 	cmd.Flags().BoolVarP(&t.markers, "markers", "m", false, "print seals and owner epochs too")

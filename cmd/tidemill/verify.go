@@ -27,7 +27,8 @@ hashes must be equal; the first keys that differ are printed. The exit code is 1
 table differs, or when every table was skipped.`,
 		Example: `  tidemill verify
   tidemill verify care --table raw_consult.patients --keys 20`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: c.complete(ofPipelines, false),
 	}
 	cmd.Flags().StringSliceVar(&q.Tables, "table", nil, "only these warehouse tables")
 	cmd.Flags().IntVar(&q.Differ, "keys", 10, "how many differing keys to print per table")
