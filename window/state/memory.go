@@ -32,11 +32,8 @@ type inMemory struct {
 // loadMemory returns the changes of an input when they can be collapsed in memory.
 func loadMemory(changes []Changes) (*inMemory, bool) {
 	m := &inMemory{schema: changes[0].Schema}
-	for _, k := range m.schema.KeyColumns() {
-		switch m.schema.Columns[k].Type.Kind {
-		case ingest.Float32, ingest.Float64, ingest.JSON:
-			return nil, false
-		}
+	if !encodable(m.schema) {
+		return nil, false
 	}
 	for _, c := range changes {
 		if len(c.Spilled) > 0 || c.Schema.Fingerprint() != m.schema.Fingerprint() {
@@ -51,6 +48,17 @@ func loadMemory(changes []Changes) (*inMemory, bool) {
 		}
 	}
 	return m, m.rows < 1<<31
+}
+
+// encodable reports whether keys of the schema can be turned into bytes here.
+func encodable(s *ingest.Schema) bool {
+	for _, k := range s.KeyColumns() {
+		switch s.Columns[k].Type.Kind {
+		case ingest.Float32, ingest.Float64, ingest.JSON:
+			return false
+		}
+	}
+	return true
 }
 
 // ref is one row: where it is, and its key.
@@ -81,7 +89,7 @@ func (m *inMemory) last() []ref {
 func (m *inMemory) refs() []ref {
 	refs := make([]ref, 0, m.rows)
 	key := m.schema.KeyColumns()
-	var buf []byte
+	buf := []byte{} // never nil: rest is nil for keys that are all prefix
 	for b, batch := range m.batches {
 		cols := make([]arrow.Array, len(key))
 		for i, k := range key {

@@ -49,11 +49,15 @@ func (s *step) stage(ctx context.Context, input string, changes []Changes) (*sta
 			return nil, err
 		}
 	}
+	changes, dropped, err := compact(ctx, changes, s.options.Memory/2)
+	if err != nil {
+		return nil, fmt.Errorf("collapsing changes of %s: %w", input, err)
+	}
 	if m, ok := loadMemory(changes); ok && !s.onlyDuck {
 		st.memory = m
 		if s.tables[input] == nil { // only replicated: no table is needed
 			defer s.clock(&s.stats.Collapse)()
-			st.rows, st.keys = m.rows, int64(len(m.last()))
+			st.rows, st.keys = m.rows+dropped, int64(len(m.last()))
 			return st, nil
 		}
 	}
@@ -66,15 +70,15 @@ func (s *step) stage(ctx context.Context, input string, changes []Changes) (*sta
 	if err != nil {
 		return nil, fmt.Errorf("staging changes of %s: %w", input, err)
 	}
-	st.table, st.rows = table, rows
+	st.table, st.rows = table, rows+dropped
 	done = s.clock(&s.stats.Collapse)
 	defer done()
-	return st, s.collapse(ctx, st)
+	return st, s.collapse(ctx, st, rows)
 }
 
-// collapse keeps the last row per key (invariant 2). Only keys and arrival numbers are grouped: grouping whole rows does
+// collapse keeps the last row per key (invariant 2) of the rows in the stage. Only keys and arrival numbers are grouped: grouping whole rows does
 // not fit in memory when they are wide.
-func (s *step) collapse(ctx context.Context, st *staged) error {
+func (s *step) collapse(ctx context.Context, st *staged, rows int64) error {
 	last := s.temp("last")
 	_, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS SELECT max(%s) AS last FROM %s GROUP BY %s", last, arrivalColumn, st.table, duck.Idents(st.schema.Key)))
 	if err != nil {
@@ -83,7 +87,7 @@ func (s *step) collapse(ctx context.Context, st *staged) error {
 	if st.keys, err = duck.Scalar[int64](ctx, s.conn, "SELECT count(*) FROM "+last); err != nil {
 		return fmt.Errorf("collapsing changes of %s: %w", st.input, err)
 	}
-	if st.keys == st.rows {
+	if st.keys == rows {
 		return nil
 	}
 	if s.tables[st.input] == nil { // only replicated: read once, by the sort
