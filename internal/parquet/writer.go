@@ -223,33 +223,37 @@ func valueBytes(b arrow.RecordBatch) int64 {
 func dictionaries(s *arrow.Schema, cols []arrow.Array) []bool {
 	out := make([]bool, len(cols))
 	for i, c := range cols {
-		n := min(c.Len(), unitRows)
 		switch c := c.(type) {
 		case *array.String:
-			out[i] = repeats(n, 4, func(i int) string { return c.Value(i) })
+			out[i] = repeats(c, 4, c.Value)
 		case *array.Binary:
-			out[i] = repeats(n, 4, func(i int) string { return string(c.Value(i)) })
+			out[i] = repeats(c, 4, func(i int) string { return string(c.Value(i)) })
 		case *array.Int16:
-			out[i] = repeats(n, 8, c.Value)
+			out[i] = repeats(c, 8, c.Value)
 		case *array.Int32:
-			out[i] = s.Field(i).Name == ingest.OpColumn || repeats(n, 8, c.Value)
+			out[i] = s.Field(i).Name == ingest.OpColumn || repeats(c, 8, c.Value)
 		case *array.Int64:
-			out[i] = repeats(n, 8, c.Value)
+			out[i] = repeats(c, 8, c.Value)
 		case *array.Date32:
-			out[i] = repeats(n, 8, c.Value)
+			out[i] = repeats(c, 8, c.Value)
 		case *array.Timestamp:
-			out[i] = repeats(n, 8, c.Value)
+			out[i] = repeats(c, 8, c.Value)
 		case *array.Decimal128:
-			out[i] = repeats(n, 8, c.Value)
+			out[i] = repeats(c, 8, c.Value)
 		}
 	}
 	return out
 }
 
-// repeats reports whether n values hold at most n/share different ones.
-func repeats[T comparable](n, share int, value func(int) T) bool {
+// repeats reports whether the first n rows hold at most n/share different values. What lies beneath a NULL is no value:
+// DuckDB leaves there what its memory held before (invariant 2).
+func repeats[T comparable](c arrow.Array, share int, value func(int) T) bool {
+	n := min(c.Len(), unitRows)
 	seen := make(map[T]struct{}, n/share+1)
 	for i := range n {
+		if c.IsNull(i) {
+			continue
+		}
 		seen[value(i)] = struct{}{}
 		if len(seen)*share > n {
 			return false
