@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/internal/kafka"
 )
 
 // project writes a project folder and loads it.
@@ -88,5 +89,20 @@ func TestTrimStopsAtTheCheckpoint(t *testing.T) {
 	got := both(map[string][]int64{"a": {5, 9}, "b": {4}, "c": {7}}, map[string][]int64{"a": {6, 2}, "c": {1, 1}})
 	if want := (map[string][]int64{"a": {5, 2}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// Who has been overtaken trims nothing: the next owner may restore from an older snapshot than his newest.
+func TestTrimIsTheOwners(t *testing.T) {
+	for _, c := range []struct {
+		claims map[string]kafka.ClaimRecord
+		want   bool
+	}{
+		{map[string]kafka.ClaimRecord{"pipeline/care": {Epoch: 7}, "source/consult": {Epoch: 9}}, false},
+		{map[string]kafka.ClaimRecord{"pipeline/care": {Epoch: 8}}, true},
+	} {
+		if got := overtaken(map[string]int64{"pipeline/care": 7}, c.claims); got != c.want {
+			t.Errorf("with the claims %v: overtaken is %v", c.claims, got)
+		}
 	}
 }

@@ -36,7 +36,7 @@ func (r *runtime) trim(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		below, known := r.needless()
+		below, epochs, known := r.needless()
 		if !known || r.verifying.Load() > 0 { // a comparison reads on from an older fence
 			continue
 		}
@@ -46,6 +46,13 @@ func (r *runtime) trim(ctx context.Context) error {
 			if below = both(below, floors); !more(done, below) {
 				continue
 			}
+			// Last of all: who claims a pipeline after this look finds the snapshots that the need was worked out from.
+			var claims map[string]kafka.ClaimRecord
+			if claims, err = kafka.LatestClaims(ctx, r.log.cfg); err == nil && overtaken(epochs, claims) {
+				continue
+			}
+		}
+		if err == nil {
 			err = kafka.Trim(ctx, cl, below)
 		}
 		if err != nil {
@@ -60,22 +67,36 @@ func (r *runtime) trim(ctx context.Context) error {
 }
 
 // needless is the offset per partition below which no pipeline will read again. It is known only when every pipeline of the
-// project runs here and knows what it needs: one that runs elsewhere may stand further back.
-func (r *runtime) needless() (map[string][]int64, bool) {
+// project runs here and knows what it needs: one that runs elsewhere may stand further back. epochs are those of the owners
+// whose need it is, by unit.
+func (r *runtime) needless() (below map[string][]int64, epochs map[string]int64, known bool) {
 	parts := r.daemon.running()
 	var needs []map[string][]int64
+	epochs = map[string]int64{}
 	for _, pl := range r.project().Pipelines {
-		p, ok := parts["pipeline/"+pl.Name].(interface{ Needed() map[string][]int64 })
+		unit := "pipeline/" + pl.Name
+		p, ok := parts[unit].(*runningPipeline)
 		if !ok {
-			return nil, false
+			return nil, nil, false
 		}
 		n := p.Needed()
 		if n == nil {
-			return nil, false
+			return nil, nil, false
 		}
-		needs = append(needs, n)
+		needs, epochs[unit] = append(needs, n), p.Status().Epoch
 	}
-	return lowest(needs), len(needs) > 0
+	return lowest(needs), epochs, len(needs) > 0
+}
+
+// overtaken reports whether somebody else has claimed a pipeline since: he may be restoring from a snapshot that is older than
+// the one that this owner goes by.
+func overtaken(epochs map[string]int64, claims map[string]kafka.ClaimRecord) bool {
+	for unit, epoch := range epochs {
+		if claims[unit].Epoch > epoch {
+			return true
+		}
+	}
+	return false
 }
 
 // lowest is the minimum per partition. A topic that one pipeline does not know, it does not read.
