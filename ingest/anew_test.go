@@ -5,27 +5,23 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/tidemill/tidemill/internal/sim"
 )
 
 // A topic is deleted and made anew behind the owner's back. The next owner halts and names resync; a source that begins anew
 // goes on in the new topic, with seqs that go on, and its generation holds everything.
 func TestTopicMadeAnew(t *testing.T) {
-	rng := rand.New(rand.NewPCG(5, 1))
-	h, log := newHistory(rng), newSimLog()
-	var none sync.WaitGroup
-	own := func(seed uint64) error {
-		err, _ := runOwner(seed, h, log, log.owner(rand.New(rand.NewPCG(seed, 2)), -1, false), &none, false, false)
-		return err
-	}
+	h, log := newHistory(rand.New(rand.NewPCG(5, 1))), newSimLog()
+	own := func(seed uint64) error { return ownAlone(seed, h, log) }
 	if err := own(1); err != nil {
 		t.Fatal(err)
 	}
 	const topic = "tm.src.db.a"
-	log.topics[topic] = make([][]simRecord, simPartitions)
+	log.Topics[topic] = make([][]sim.Record, simPartitions)
 	if err := own(2); !errors.Is(err, ErrIntegrity) || !strings.Contains(err.Error(), ResyncCommand("src")) {
 		t.Fatalf("the owner ended with %v, want E_INTEGRITY that names resync", err)
 	}
@@ -34,9 +30,9 @@ func TestTopicMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	var newest Registry
-	for _, r := range log.topics[RegistryTopic][0] {
+	for _, r := range log.Topics[RegistryTopic][0] {
 		var v Registry
-		if err := json.Unmarshal(r.value, &v); err != nil {
+		if err := json.Unmarshal(r.Value, &v); err != nil {
 			t.Fatal(err)
 		}
 		if v.Version > newest.Version {
@@ -47,10 +43,10 @@ func TestTopicMadeAnew(t *testing.T) {
 	if newest.History != 1 || newest.Tables[0].Topic != topic || base == nil {
 		t.Fatalf("the registry says %+v", newest)
 	}
-	for p, records := range log.topics[topic] {
+	for p, records := range log.Topics[topic] {
 		seq := base.Parts[p].Seq
 		for _, r := range records[base.Parts[p].Offset:] {
-			rec, err := parseBatch(r.value)
+			rec, err := parseBatch(r.Value)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,5 +209,6 @@ func newestCheckpoint(source string, records []keyed) (*Checkpoint, []string, er
 			old = append(old, k)
 		}
 	}
+	slices.Sort(old)
 	return best, old, nil
 }

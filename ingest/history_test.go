@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,11 +56,19 @@ func takeOver(log *simLog, h *history, crashAt int) error {
 	rng := rand.New(rand.NewPCG(1, 1))
 	cfg := simConfig(rng, &now, h.window)
 	cfg.FlushBytes, cfg.SliceBytes, cfg.CheckpointEvery = 200, 1<<40, time.Hour
-	e := log.owner(rand.New(rand.NewPCG(1, 2)), crashAt, false).env()
-	defer e.close()
+	crashes := crashAt > 0
+	var mu sync.Mutex // the encoder and the checkpointer append
+	e := log.env(nil, false)
 	inner := e.append
 	e.append = func(ctx context.Context, x entry, done func(int64, error)) {
-		if x.topic == PositionsTopic && crashAt > 0 && !strings.Contains(string(x.value), `"number":1,`) {
+		if mu.Lock(); crashAt == 0 {
+			mu.Unlock()
+			done(0, errCrash)
+			return
+		}
+		crashAt--
+		mu.Unlock()
+		if x.topic == PositionsTopic && crashes && !strings.Contains(string(x.value), `"number":1,`) {
 			done(0, nil) // and forgotten: the next owner begins at the first one
 			return
 		}

@@ -80,7 +80,7 @@ func makeAnew(ctx context.Context, t *testing.T, cfg kafka.Config, topic string)
 		t.Fatal(err)
 	}
 	for _, r := range log[topic][0] {
-		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: r.value}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: r.Value}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}

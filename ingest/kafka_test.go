@@ -20,6 +20,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/grid"
 	"github.com/tidemill/tidemill/internal/kafka"
+	"github.com/tidemill/tidemill/internal/sim"
 )
 
 func embedded(t testing.TB, dir string) *kafka.Embedded {
@@ -37,7 +38,7 @@ func embedded(t testing.TB, dir string) *kafka.Embedded {
 }
 
 // readLog brings a source's topics from a broker into the form that the checker takes.
-func readLog(ctx context.Context, cfg kafka.Config, source string) (map[string][][]simRecord, error) {
+func readLog(ctx context.Context, cfg kafka.Config, source string) (map[string][][]sim.Record, error) {
 	cl, err := kafka.New(cfg)
 	if err != nil {
 		return nil, err
@@ -51,12 +52,12 @@ func readLog(ctx context.Context, cfg kafka.Config, source string) (map[string][
 	if err != nil {
 		return nil, err
 	}
-	out := map[string][][]simRecord{}
+	out := map[string][][]sim.Record{}
 	for topic, parts := range bounds {
-		out[topic] = make([][]simRecord, len(parts))
+		out[topic] = make([][]sim.Record, len(parts))
 		for p, b := range parts {
 			err := kafka.ReadPartition(ctx, cfg, topic, p, b.Start, b.End, func(r *kgo.Record) error {
-				out[topic][p] = append(out[topic][p], simRecord{string(r.Key), bytes.Clone(r.Value)})
+				out[topic][p] = append(out[topic][p], sim.Record{Key: string(r.Key), Value: bytes.Clone(r.Value)})
 				return nil
 			})
 			if err != nil {
@@ -70,12 +71,12 @@ func readLog(ctx context.Context, cfg kafka.Config, source string) (map[string][
 // flaky ends an owner's appends at a random record, some of which the broker takes all the same.
 func flaky(e env, rng *rand.Rand, crashAt int) env {
 	var mu sync.Mutex
-	cut := map[place]bool{}
+	cut := map[sim.Lane]bool{}
 	inner := e.append
 	e.append = func(ctx context.Context, x entry, done func(int64, error)) {
 		mu.Lock()
 		crashAt--
-		dead, at := crashAt < 0, place{x.topic, x.partition}
+		dead, at := crashAt < 0, sim.Lane{Topic: x.topic, Partition: x.partition}
 		cut[at] = cut[at] || dead && rng.IntN(2) == 0
 		lost := cut[at] // and nothing of the partition follows
 		mu.Unlock()
@@ -118,7 +119,7 @@ func TestCrashesOnTheEmbeddedBroker(t *testing.T) {
 		if err == nil {
 			mine := topics[RegistryTopic][0][:0]
 			for _, r := range topics[RegistryTopic][0] {
-				if bytes.HasPrefix([]byte(r.key), []byte(source+"/")) {
+				if bytes.HasPrefix([]byte(r.Key), []byte(source+"/")) {
 					mine = append(mine, r)
 				}
 			}
@@ -222,7 +223,7 @@ func TestLargeRowsAndTraces(t *testing.T) {
 	}
 	next, claims := int64(1), 0
 	for _, r := range topics["tm.big.db.clinic"][0] {
-		h, payload, err := ParseRecord(r.value)
+		h, payload, err := ParseRecord(r.Value)
 		if err != nil {
 			t.Fatal(err)
 		}

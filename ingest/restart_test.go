@@ -56,7 +56,7 @@ func TestBrokerRestartsUnderLoad(t *testing.T) {
 	for p, records := range topics["tm.clinic.db.clinic"] {
 		s := &partScan{}
 		for i, r := range records {
-			if _, err := s.take(int64(i), r.value, 1); err != nil {
+			if _, err := s.take(int64(i), r.Value, 1); err != nil {
 				t.Fatal(fmt.Errorf("partition %d: %w", p, err))
 			}
 		}

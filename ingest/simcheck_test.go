@@ -9,15 +9,17 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/tidemill/tidemill/internal/sim"
 )
 
 // checkLog reads the whole log as a pipeline would and compares it with the history. It shares no code with the Writer but
 // the codec.
-func checkLog(source string, topics map[string][][]simRecord, h *history, partitions int) error {
-	c := &checker{source: source, h: h, versions: map[int64]Registry{}, seals: map[string]*sealSeen{}, rows: map[int64]rowSeen{}, ends: map[place][]recordEnd{}}
+func checkLog(source string, topics map[string][][]sim.Record, h *history, partitions int) error {
+	c := &checker{source: source, h: h, versions: map[int64]Registry{}, seals: map[string]*sealSeen{}, rows: map[int64]rowSeen{}, ends: map[sim.Lane][]recordEnd{}}
 	for _, r := range topics[RegistryTopic][0] {
 		var v Registry
-		if err := json.Unmarshal(r.value, &v); err != nil {
+		if err := json.Unmarshal(r.Value, &v); err != nil {
 			return err
 		}
 		if _, twice := c.versions[v.Version]; twice {
@@ -30,7 +32,7 @@ func checkLog(source string, topics map[string][][]simRecord, h *history, partit
 			continue
 		}
 		for p, records := range parts {
-			if err := c.partition(place{topic, p}, records); err != nil {
+			if err := c.partition(sim.Lane{Topic: topic, Partition: p}, records); err != nil {
 				return fmt.Errorf("%s/%d: %w", topic, p, err)
 			}
 		}
@@ -45,7 +47,7 @@ type checker struct {
 	seals    map[string]*sealSeen
 	rows     map[int64]rowSeen // by id; load rows have negative ids of their own
 	loads    []loadSeen
-	ends     map[place][]recordEnd // by partition: what a reader knows before each record, and after the last
+	ends     map[sim.Lane][]recordEnd // by partition: what a reader knows before each record, and after the last
 	void     int
 	repeats  int
 }
@@ -61,13 +63,13 @@ type sealSeen struct {
 	name   string
 	header Header
 	seal   Seal
-	at     map[place]int // stream rows before it
+	at     map[sim.Lane]int // stream rows before it
 	loads  map[string]int
 	parked map[string]bool
 }
 
 type rowSeen struct {
-	at    place
+	at    sim.Lane
 	slice string
 	order int // stream rows before it in its partition
 	end   int64
@@ -77,7 +79,7 @@ type rowSeen struct {
 }
 
 type loadSeen struct {
-	at      place
+	at      sim.Lane
 	id      int64
 	pos     int   // load rows before it in its partition
 	ordinal int64 // stream rows of the source before it
@@ -87,7 +89,7 @@ type loadSeen struct {
 
 func sliceOf(h *Header) string { return fmt.Sprintf("%s.%03d", h.Window.Format("15:04:05"), h.Slice) }
 
-func (c *checker) partition(at place, records []simRecord) error {
+func (c *checker) partition(at sim.Lane, records []sim.Record) error {
 	var epoch, seq, rows int64
 	var open string
 	streamRows, loadRows := 0, 0
@@ -95,7 +97,7 @@ func (c *checker) partition(at place, records []simRecord) error {
 	defer func() { c.ends[at] = append(c.ends[at], recordEnd{seq, rows, last}) }()
 	for n, r := range records {
 		c.ends[at] = append(c.ends[at], recordEnd{seq, rows, last})
-		h, payload, err := ParseRecord(r.value)
+		h, payload, err := ParseRecord(r.Value)
 		if err != nil {
 			return fmt.Errorf("record %d: %w", n, err)
 		}
@@ -152,7 +154,7 @@ func (c *checker) partition(at place, records []simRecord) error {
 		if err != nil {
 			return err
 		}
-		if s.Fingerprint() != h.Fingerprint || Topic(c.source, s.Table) != at.topic {
+		if s.Fingerprint() != h.Fingerprint || Topic(c.source, s.Table) != at.Topic {
 			return fmt.Errorf("record %d: schema of %s is not that of the header", n, s.Table)
 		}
 		ids := rec.Column(0).(*array.Int64).Int64Values()
@@ -176,7 +178,7 @@ func (c *checker) partition(at place, records []simRecord) error {
 	return nil
 }
 
-func (c *checker) seal(at place, h *Header, payload []byte, streamRows int) error {
+func (c *checker) seal(at sim.Lane, h *Header, payload []byte, streamRows int) error {
 	seal, err := ParseSeal(payload)
 	if err != nil {
 		return err
@@ -184,18 +186,18 @@ func (c *checker) seal(at place, h *Header, payload []byte, streamRows int) erro
 	name := sliceOf(h)
 	s := c.seals[name]
 	if s == nil {
-		s = &sealSeen{name: name, header: *h, seal: seal, at: map[place]int{}, loads: map[string]int{}, parked: map[string]bool{}}
+		s = &sealSeen{name: name, header: *h, seal: seal, at: map[sim.Lane]int{}, loads: map[string]int{}, parked: map[string]bool{}}
 		c.seals[name] = s
 	}
 	if s.header.Ordinal != h.Ordinal || s.header.Position != h.Position || s.header.Flags != h.Flags || s.seal.Registry != seal.Registry || s.seal.AsOf != seal.AsOf || s.seal.Late != seal.Late {
 		return fmt.Errorf("seal %s differs between partitions", name)
 	}
-	if n, ok := s.loads[at.topic]; ok && n != seal.Loads {
-		return fmt.Errorf("seal %s says %d and %d loads of topic %s", name, n, seal.Loads, at.topic)
+	if n, ok := s.loads[at.Topic]; ok && n != seal.Loads {
+		return fmt.Errorf("seal %s says %d and %d loads of topic %s", name, n, seal.Loads, at.Topic)
 	}
-	s.loads[at.topic] = seal.Loads
+	s.loads[at.Topic] = seal.Loads
 	s.at[at] = streamRows
-	s.parked[at.topic] = s.parked[at.topic] || seal.Parked != ""
+	s.parked[at.Topic] = s.parked[at.Topic] || seal.Parked != ""
 	return nil
 }
 
@@ -244,16 +246,16 @@ func (c *checker) contents(order []*sealSeen) error {
 		rows[slice][topic] = append(rows[slice][topic], id)
 	}
 	for id, r := range c.rows {
-		add(r.slice, r.at.topic, id)
+		add(r.slice, r.at.Topic, id)
 	}
 	for _, l := range c.loads {
-		add(l.slice, l.at.topic, l.id)
+		add(l.slice, l.at.Topic, l.id)
 	}
 	held, generations := map[string]map[int64]bool{}, map[string]int{}
 	for _, s := range order {
 		n, err := strconv.Atoi(strings.TrimPrefix(string(s.header.Position), "g"))
 		if err != nil {
-			return err
+			return fmt.Errorf("seal %s stands at %s, inside a group", s.name, s.header.Position)
 		}
 		for _, t := range c.versions[s.seal.Registry].Tables {
 			if g := t.Generation(); held[t.Topic] == nil || g != generations[t.Topic] {
@@ -292,6 +294,15 @@ func (c *checker) holds(t *RegistryTable, held map[int64]bool, n int, last bool)
 			return fmt.Errorf("row %d is missing", id)
 		}
 	}
+	// A new owner may seal before the statement's group what an earlier one had loaded behind it: nothing but the group's own
+	// rows, of which there are none, would tell it.
+	for _, g := range c.h.groups[n:] {
+		for _, id := range g.hidden {
+			if g.alters == table && held[id] {
+				found++
+			}
+		}
+	}
 	if found < len(held) {
 		return fmt.Errorf("it holds %d rows that the server did not have", len(held)-found)
 	}
@@ -307,7 +318,7 @@ func (c *checker) base(t *RegistryTable, slice string) error {
 		return fmt.Errorf("it begins with %s, the registry says %s", slice, got)
 	}
 	for p, m := range t.Base.Parts {
-		at := c.ends[place{t.Topic, p}]
+		at := c.ends[sim.Lane{Topic: t.Topic, Partition: p}]
 		if int(m.Offset) >= len(at) || at[m.Offset].seq != m.Seq || at[m.Offset].rows != 0 || at[m.Offset].sealed >= slice {
 			return fmt.Errorf("partition %d: it begins at offset %d after seq %d, in the log that is %v", p, m.Offset, m.Seq, at[m.Offset])
 		}
@@ -324,7 +335,7 @@ func (c *checker) complete(s *sealSeen) error {
 	total, parts := 0, 0
 	for _, t := range v.Tables {
 		for p := range t.Partitions {
-			n, ok := s.at[place{t.Topic, p}]
+			n, ok := s.at[sim.Lane{Topic: t.Topic, Partition: p}]
 			if !ok {
 				return fmt.Errorf("partition %d of %s lacks it", p, t.Topic)
 			}
@@ -343,9 +354,9 @@ func (c *checker) complete(s *sealSeen) error {
 
 // compare holds the rows against the history: each once, in order, each group in one slice, no window too early.
 func (c *checker) compare(partitions int) error {
-	next := map[place]int{}
+	next := map[sim.Lane]int{}
 	found, ordinal := 0, int64(0)
-	byOrdinal := map[place][]int64{} // ordinals of the rows of each partition
+	byOrdinal := map[sim.Lane][]int64{} // ordinals of the rows of each partition
 	late, emptyLate := map[string]int64{}, int64(0)
 	lost := int(c.h.lost.Load())
 	for _, g := range c.h.groups[:lost] {
@@ -369,7 +380,7 @@ func (c *checker) compare(partitions int) error {
 					return fmt.Errorf("row %d of group %d is lost", id, n)
 				}
 				found++
-				at := place{Topic(c.source, e.schema.Table), PartitionOf(uint64(id), partitions)}
+				at := sim.Lane{Topic: Topic(c.source, e.schema.Table), Partition: PartitionOf(uint64(id), partitions)}
 				if r.at != at || r.order != next[at] {
 					return fmt.Errorf("row %d is number %d of %v, want number %d of %v", id, r.order, r.at, next[at], at)
 				}
@@ -424,16 +435,16 @@ func (c *checker) compare(partitions int) error {
 // checkRequests reports requests that the checkpoint that counts does not name as done.
 func checkRequests(log *simLog) error {
 	var records []keyed
-	for n, r := range log.topics[PositionsTopic][0] {
-		records = append(records, keyed{int64(n), r.key, r.value})
+	for n, r := range compacted(log.Topics[PositionsTopic][0]) {
+		records = append(records, keyed{int64(n), r.Key, r.Value})
 	}
 	point, _, err := newestCheckpoint("src", records)
 	if err != nil {
 		return err
 	}
 	last := map[string]string{}
-	for _, x := range log.topics[RequestsTopic][0] {
-		r, _ := parseRequest("src", x.value)
+	for _, x := range log.Topics[RequestsTopic][0] {
+		r, _ := parseRequest("src", x.Value)
 		last[r.Table] = r.ID
 	}
 	for about, id := range last {

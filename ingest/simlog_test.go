@@ -5,241 +5,229 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
-	"sync"
-	"time"
+	"strings"
 
 	"github.com/tidemill/tidemill/internal/kafka"
+	"github.com/tidemill/tidemill/internal/sim"
 )
 
 var errCrash = errors.New("crashed")
 
-// simLog is a log in memory that owners can crash on. What an owner appends waits in a queue per partition of that owner;
-// it becomes durable in the order of the partition, and partition by partition at random times: a crash leaves any prefix
-// of each.
+// simLog is a log in memory whose owners are processes of a simulated world.
 type simLog struct {
-	mu     sync.Mutex
-	topics map[string][][]simRecord
-	claims []string
-	claim  chan struct{} // closed and replaced at a claim
-	asked  chan struct{} // closed and replaced at a request
+	*sim.Log
+	world *sim.World // nil: no faults
+	harm  harm
+	asked int
+	wrong error // a checkpoint was ahead of the log
 }
 
-type simRecord struct {
-	key   string
-	value []byte
-}
+var (
+	claimsLane   = sim.Lane{Topic: ClaimsTopic}
+	requestsLane = sim.Lane{Topic: RequestsTopic}
+)
 
 func newSimLog() *simLog {
-	return &simLog{topics: map[string][][]simRecord{}, claim: make(chan struct{}), asked: make(chan struct{})}
+	l := &simLog{Log: sim.NewLog()}
+	for _, t := range []string{ClaimsTopic, PositionsTopic, RegistryTopic, RequestsTopic} {
+		l.Ensure(t, 1)
+	}
+	return l
 }
 
 // ask appends a request, as a daemon does that owns nothing.
 func (l *simLog) ask(r Request) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r.ID = fmt.Sprint("request-", len(l.topics[RequestsTopic][0]))
+	l.asked++
+	r.ID = fmt.Sprint("request-", l.asked)
 	text, err := json.Marshal(r)
 	if err != nil {
 		panic(err)
 	}
-	l.topics[RequestsTopic][0] = append(l.topics[RequestsTopic][0], simRecord{"", text})
-	close(l.asked)
-	l.asked = make(chan struct{})
+	l.Append(requestsLane, sim.Record{Value: text})
 }
 
-// simOwner is one owner's connection to the log.
-type simOwner struct {
-	log     *simLog
-	rng     *rand.Rand // guarded by log.mu
-	crashAt int        // records that become durable before the crash; negative: never
-	deaf    bool       // does not notice that it is superseded
-	crashed bool
-	waiting map[place][]pending
-	order   []place
-	stop    chan struct{}
-	stopped sync.WaitGroup
-}
+// epoch is that of the newest claim.
+func (l *simLog) epoch() int64 { return int64(len(l.Records(claimsLane))) }
 
-type place struct {
-	topic     string
-	partition int
-}
-
-type pending struct {
-	record simRecord
-	done   func(int64, error)
-}
-
-func (l *simLog) owner(rng *rand.Rand, crashAt int, deaf bool) *simOwner {
-	o := &simOwner{log: l, rng: rng, crashAt: crashAt, deaf: deaf, waiting: map[place][]pending{}, stop: make(chan struct{})}
-	o.stopped.Go(o.pump)
-	return o
-}
-
-// pump makes sure that what waits becomes durable at last.
-func (o *simOwner) pump() {
-	tick := time.NewTicker(50 * time.Microsecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-o.stop:
-			return
-		case <-tick.C:
-			o.log.mu.Lock()
-			acks := o.settle(2)
-			o.log.mu.Unlock()
-			acks()
-		}
+// env is the log as the process p sees it. One that is deaf does not notice that it is superseded.
+func (l *simLog) env(p *sim.Process, deaf bool) env {
+	call := func(ctx context.Context, kind, where string, do func()) error {
+		return p.Call(ctx, sim.Op{Kind: kind, Where: where, Faults: true, Do: func() error { do(); return nil }})
 	}
-}
-
-// settle makes some of what waits durable and returns what tells the producers. Callers hold the lock.
-func (o *simOwner) settle(most int) func() {
-	var acks []func()
-	for range o.rng.IntN(most + 1) {
-		if len(o.order) == 0 {
-			break
-		}
-		i := o.rng.IntN(len(o.order))
-		at := o.order[i]
-		n := 1 + o.rng.IntN(len(o.waiting[at]))
-		for _, p := range o.waiting[at][:n] {
-			if o.crashed || o.crashAt == 0 {
-				o.crashed = true
-				acks = append(acks, func() { p.done(0, errCrash) })
-				continue
-			}
-			o.crashAt--
-			parts := o.log.topics[at.topic]
-			parts[at.partition] = append(parts[at.partition], p.record)
-			if o.rng.IntN(20) == 0 && at.partition >= 0 && len(p.record.value) > 0 && p.record.key == "" {
-				parts[at.partition] = append(parts[at.partition], p.record) // the broker's idempotence failed
-			}
-			offset := int64(len(parts[at.partition]) - 1)
-			acks = append(acks, func() { p.done(offset, nil) })
-		}
-		if o.waiting[at] = o.waiting[at][n:]; len(o.waiting[at]) == 0 {
-			o.order = slices.Delete(o.order, i, i+1)
-		}
-	}
-	return func() {
-		for _, a := range acks {
-			a()
-		}
-	}
-}
-
-func (o *simOwner) env() env {
 	return env{
-		claim: func(_ context.Context, unit, _ string) (int64, error) {
-			o.log.mu.Lock()
-			defer o.log.mu.Unlock()
-			o.log.claims = append(o.log.claims, unit)
-			close(o.log.claim)
-			o.log.claim = make(chan struct{})
-			return int64(len(o.log.claims)), nil
-		},
-		owner: func(context.Context, string) (int64, error) {
-			o.log.mu.Lock()
-			defer o.log.mu.Unlock()
-			return int64(len(o.log.claims)), nil
-		},
-		superseded: o.superseded,
-		requested:  o.requested,
-		ensure: func(_ context.Context, topics ...kafka.Topic) error {
-			o.log.mu.Lock()
-			defer o.log.mu.Unlock()
-			for _, t := range topics {
-				if o.log.topics[t.Name] == nil {
-					o.log.topics[t.Name] = make([][]simRecord, t.Partitions)
+		claim: func(ctx context.Context, unit, _ string) (epoch int64, err error) {
+			err = p.Call(ctx, sim.Op{Kind: "claim", Where: unit, Faults: true, Late: true, Do: func() error {
+				epoch = l.Append(claimsLane, sim.Record{Key: unit}) + 1
+				if l.world != nil && l.world.Fault(40) {
+					l.Append(claimsLane, sim.Record{Key: unit})
 				}
+				return nil
+			}})
+			return epoch, err
+		},
+		owner: func(ctx context.Context, unit string) (epoch int64, err error) {
+			err = call(ctx, "owner", unit, func() { epoch = l.epoch() })
+			if l.harm.blind {
+				epoch = 0
 			}
-			return nil
+			return epoch, err
+		},
+		superseded: func(ctx context.Context, unit string, epoch int64) error {
+			err := p.Call(ctx, sim.Op{Kind: "watch", Where: unit, Ready: func() bool { return !deaf && !l.harm.blind && l.epoch() > epoch }})
+			if err == nil {
+				err = fmt.Errorf("%w: test", ErrSuperseded)
+			}
+			return err
+		},
+		requested: func(ctx context.Context, source string, from int64) (next int64, err error) {
+			about := func(r sim.Record) bool {
+				_, ours := parseRequest(source, r.Value)
+				return ours
+			}
+			err = p.Call(ctx, sim.Op{Kind: "listen", Ready: func() bool {
+				i := slices.IndexFunc(l.Records(requestsLane)[from:], about)
+				next = from + int64(i) + 1
+				return i >= 0
+			}})
+			return next, err
+		},
+		ensure: func(ctx context.Context, topics ...kafka.Topic) error {
+			return call(ctx, "ensure", topics[0].Name, func() {
+				for _, t := range topics {
+					l.Ensure(t.Name, t.Partitions)
+				}
+			})
 		},
 		identify: func(context.Context, ...string) (kafka.Identity, error) { return kafka.Identity{}, nil },
-		bounds: func(_ context.Context, topics ...string) (map[string][]kafka.Bounds, error) {
-			o.log.mu.Lock()
-			defer o.log.mu.Unlock()
+		bounds: func(ctx context.Context, topics ...string) (map[string][]kafka.Bounds, error) {
 			out := map[string][]kafka.Bounds{}
-			for _, t := range topics {
-				for _, p := range o.log.topics[t] {
-					out[t] = append(out[t], kafka.Bounds{End: int64(len(p))})
+			return out, call(ctx, "bounds", topics[0], func() {
+				for _, t := range topics {
+					for n := range l.Partitions(t) {
+						out[t] = append(out[t], kafka.Bounds{End: int64(len(l.Records(sim.Lane{Topic: t, Partition: n})))})
+					}
 				}
-			}
-			return out, nil
+			})
 		},
-		read: func(_ context.Context, ranges []kafka.Range, fn func(int, int64, []byte) error) error {
+		read: func(ctx context.Context, ranges []kafka.Range, fn func(int, int64, []byte) error) error {
 			for i, r := range ranges {
-				o.log.mu.Lock()
-				records := slices.Clone(o.log.topics[r.Topic][r.Partition][r.From:r.To])
-				o.log.mu.Unlock()
+				at := sim.Lane{Topic: r.Topic, Partition: r.Partition}
+				var records []sim.Record
+				if i%4 == 0 { // partitions are read side by side
+					if err := call(ctx, "read", at.String(), func() {}); err != nil {
+						return err
+					}
+				}
+				records = l.Records(at)[r.From:r.To]
 				for n, rec := range records {
-					if err := fn(i, r.From+int64(n), rec.value); err != nil {
+					if err := fn(i, r.From+int64(n), rec.Value); err != nil {
 						return err
 					}
 				}
 			}
 			return nil
 		},
-		keyed: func(_ context.Context, topic string) ([]keyed, error) {
-			o.log.mu.Lock()
-			defer o.log.mu.Unlock()
-			var out []keyed
-			for n, r := range o.log.topics[topic][0] {
-				out = append(out, keyed{int64(n), r.key, r.value})
-			}
-			return out, nil
+		keyed: func(ctx context.Context, topic string) (out []keyed, err error) {
+			return out, call(ctx, "keyed", topic, func() {
+				records := l.Records(sim.Lane{Topic: topic})
+				if topic == PositionsTopic {
+					records = compacted(records)
+				}
+				for n, r := range records {
+					out = append(out, keyed{int64(n), r.Key, r.Value})
+				}
+			})
 		},
 		append: func(_ context.Context, e entry, done func(int64, error)) {
-			o.log.mu.Lock()
-			at := place{e.topic, e.partition}
-			if len(o.waiting[at]) == 0 {
-				o.order = append(o.order, at)
+			at := sim.Lane{Topic: e.topic, Partition: e.partition}
+			r := sim.Record{Key: string(e.key), Value: slices.Clone(e.value)}
+			f := sim.Flight{
+				Do: func() int64 { return l.write(at, r) }, Done: done,
+				Twice:  r.Key == "" && len(r.Value) > 0, // the broker's idempotence may fail
+				Detail: func() string { return describeRecord(r) },
 			}
-			o.waiting[at] = append(o.waiting[at], pending{simRecord{string(e.key), slices.Clone(e.value)}, done})
-			acks := o.settle(3)
-			o.log.mu.Unlock()
-			acks()
+			if l.harm.hasty && at.Topic != PositionsTopic && at.Topic != RegistryTopic && !isMarker(r.Value) {
+				f.Done = func(int64, error) {}
+				done(int64(len(l.Records(at))), nil)
+			}
+			p.Post(at, f)
 		},
-		close: func() {
-			close(o.stop)
-			o.stopped.Wait()
-		},
+		close: func() {},
 	}
 }
 
-func (o *simOwner) superseded(ctx context.Context, unit string, epoch int64) error {
-	for {
-		o.log.mu.Lock()
-		next, later := o.log.claim, slices.Contains(o.log.claims[epoch:], unit)
-		o.log.mu.Unlock()
-		if later && !o.deaf {
-			return fmt.Errorf("%w: test", ErrSuperseded)
+// compacted is what compaction leaves of a keyed topic.
+func compacted(records []sim.Record) []sim.Record {
+	last := map[string]int{}
+	for n, r := range records {
+		last[r.Key] = n
+	}
+	var out []sim.Record
+	for n, r := range records {
+		if last[r.Key] == n {
+			out = append(out, r)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-next:
+	}
+	return out
+}
+
+// write makes a record durable, unless the log is harmed.
+func (l *simLog) write(at sim.Lane, r sim.Record) int64 {
+	if at.Topic == PositionsTopic && l.Grown%3 == 0 { // reading them all takes longer than it finds more
+		l.covers(r)
+	}
+	return l.harm.write(l.Log, at, r)
+}
+
+// covers checks that a checkpoint names nothing that is not in the log yet (invariant 5).
+func (l *simLog) covers(r sim.Record) {
+	var c Checkpoint
+	if l.wrong != nil || r.Value == nil || json.Unmarshal(r.Value, &c) != nil {
+		return
+	}
+	for topic, marks := range c.Partitions {
+		for n, m := range marks {
+			if have := len(l.Records(sim.Lane{Topic: topic, Partition: n})); int(m.Offset) > have {
+				l.wrong = fmt.Errorf("checkpoint %s number %d covers %s/%d up to offset %d, the log has %d records", r.Key, c.Number, topic, n, m.Offset, have)
+			}
 		}
 	}
 }
 
-func (o *simOwner) requested(ctx context.Context, source string, from int64) (int64, error) {
-	for {
-		o.log.mu.Lock()
-		next, records := o.log.asked, o.log.topics[RequestsTopic][0]
-		o.log.mu.Unlock()
-		for n := from; n < int64(len(records)); n++ {
-			if _, ours := parseRequest(source, records[n].value); ours {
-				return n + 1, nil
-			}
+func isMarker(value []byte) bool {
+	h, _, err := ParseRecord(value)
+	return err == nil && h.Kind == EpochRecord
+}
+
+func describeRecord(r sim.Record) string {
+	if r.Key != "" {
+		if r.Value == nil {
+			return r.Key + " deleted"
 		}
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-next:
+		var c Checkpoint
+		if json.Unmarshal(r.Value, &c) == nil && c.Number > 0 {
+			return fmt.Sprintf("checkpoint %s number %d at %s, %s.%d, registry %d", r.Key, c.Number, c.Position, c.Window.Format("15:04:05"), c.Slice, c.Registry)
 		}
+		return r.Key
 	}
+	h, payload, err := ParseRecord(r.Value)
+	if err != nil {
+		return err.Error()
+	}
+	switch h.Kind {
+	case EpochRecord:
+		return fmt.Sprintf("EPOCH %d", h.Epoch)
+	case SealRecord:
+		s, err := ParseSeal(payload)
+		return fmt.Sprintf("SEAL %s epoch %d: %d rows to seq %d, ordinal %d at %s, registry %d, loads %d %v%v", sliceOf(&h), h.Epoch, h.Rows, h.Seq, h.Ordinal, h.Position, s.Registry, s.Loads, strings.Repeat("final", int(h.Flags&FlagFinal)/int(FlagFinal)), text(err))
+	}
+	return fmt.Sprintf("batch %s epoch %d: seq %d rows %d, ordinal %d to %s, flags %d", sliceOf(&h), h.Epoch, h.Seq, h.Rows, h.Ordinal, h.Position, h.Flags)
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

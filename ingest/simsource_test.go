@@ -7,9 +7,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidemill/tidemill/internal/sim"
 )
 
 // history is what a simulated server committed: the truth that the log is compared with.
@@ -83,7 +84,7 @@ func simSchema(table string, columns int) *Schema {
 	return s
 }
 
-const simPartitions = 3
+const simPartitions = 2
 
 func newHistory(rng *rand.Rand) *history {
 	h := &history{start: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), window: 10 * time.Second, loads: map[string][]int64{}}
@@ -97,7 +98,7 @@ func newHistory(rng *rand.Rand) *history {
 		}
 	}
 	at, id, hidden := h.start, int64(0), int64(0)
-	for range 5 + rng.IntN(40) {
+	for range 4 + rng.IntN(20) {
 		switch rng.IntN(12) {
 		case 0:
 			at = at.Add(time.Duration(rng.IntN(35)) * time.Second)
@@ -138,9 +139,10 @@ type simSource struct {
 	rng  *rand.Rand
 	now  *atomic.Int64 // microseconds: the owner's clock follows what is read
 	pack int           // rows per Progress
-	slow time.Duration // what the owner's clock is behind the server's
-
-	ask func(Request) // an operator asks for tables; may be nil
+	p    *sim.Process  // whose calls these are; nil: alone in the world
+	slow time.Duration // of the owner's clock
+	torn bool          // a harm: groups are ended in their middle
+	skip int           // rows of the first group that were emitted before; none but for that harm
 
 	mayStop bool // ends before the history does, as a daemon that is told to stop
 	stopped bool
@@ -167,7 +169,10 @@ func (s *simSource) Run(ctx context.Context, resume Resume, out Emitter) error {
 			s.stopped = true
 			return nil
 		}
-		s.now.Store(g.commit.Add(time.Duration(s.rng.IntN(1500)) * time.Millisecond).Add(-s.slow).UnixMicro())
+		if err := s.p.Call(ctx, sim.Op{Kind: "group", Where: strconv.Itoa(next)}); err != nil {
+			return err
+		}
+		s.now.Store(g.commit.Add(time.Duration(s.rng.IntN(1500)) * time.Millisecond).UnixMicro())
 		if err := s.between(ctx, next, behind, loads, out); err != nil {
 			return err
 		}
@@ -186,6 +191,9 @@ func (s *simSource) Run(ctx context.Context, resume Resume, out Emitter) error {
 	}
 	for _, n := range s.h.names(next) {
 		for !loads[n].Done {
+			if err := s.p.Call(ctx, sim.Op{Kind: "load", Where: n}); err != nil {
+				return err
+			}
 			if err := s.load(ctx, n, next, loads, out); err != nil {
 				return err
 			}
@@ -204,13 +212,17 @@ func (s *simSource) position(ctx context.Context, resume Resume, out Emitter) (i
 		s.h.lost.Store(max(s.h.lost.Load(), int64(n)))
 		return n, out.Start(ctx, Position(fmt.Sprintf("g%d", n)))
 	}
-	n, err := strconv.Atoi(strings.TrimPrefix(string(resume.Position), "g"))
+	n := 0
+	_, err := fmt.Sscanf(string(resume.Position), "g%d+%d", &n, &s.skip)
+	if s.skip == 0 {
+		_, err = fmt.Sscanf(string(resume.Position), "g%d", &n)
+	}
 	return n, err
 }
 
 // between does what a source does between groups, at random.
 func (s *simSource) between(ctx context.Context, next int, behind int64, loads map[string]Load, out Emitter) error {
-	switch s.rng.IntN(5) {
+	switch s.rng.IntN(4) {
 	case 0:
 		return out.Tick(ctx)
 	case 1: // nothing that is still to come was committed before this
@@ -226,15 +238,6 @@ func (s *simSource) between(ctx context.Context, next int, behind int64, loads m
 		if n := names[s.rng.IntN(len(names))]; int64(next) >= behind && !loads[n].Done {
 			return s.load(ctx, n, next, loads, out)
 		}
-	case 3:
-		if s.ask == nil || s.rng.IntN(6) > 0 {
-			return nil
-		}
-		r, names := Request{Source: "src"}, s.h.names(len(s.h.groups))
-		if s.rng.IntN(3) > 0 {
-			r.Table = "db." + names[s.rng.IntN(len(names))]
-		}
-		s.ask(r)
 	}
 	return nil
 }
@@ -251,6 +254,11 @@ func (s *simSource) group(ctx context.Context, n int, g simGroup, out Emitter) e
 		}
 		held := map[int]*Builder{} // like a decoder: a partition's builder is asked for once per event
 		for i, key := range e.rows {
+			if s.skip > 0 {
+				s.skip--
+				rows++
+				continue
+			}
 			p := PartitionOf(uint64(key), out.Partitions(id))
 			if held[p] == nil {
 				held[p] = out.Builder(id, p)
@@ -262,10 +270,27 @@ func (s *simSource) group(ctx context.Context, n int, g simGroup, out Emitter) e
 					return err
 				}
 				clear(held)
+				if err := s.middle(ctx, n, g, rows, out); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return out.End(ctx, Position(fmt.Sprintf("g%d", n+1)))
+}
+
+// middle is a point inside a group where others may come first.
+func (s *simSource) middle(ctx context.Context, n int, g simGroup, rows int, out Emitter) error {
+	if s.torn && rows == 3 {
+		if err := out.End(ctx, Position(fmt.Sprintf("g%d+%d", n, rows))); err != nil {
+			return err
+		}
+		return out.Begin(ctx, g.commit.Add(s.h.window))
+	}
+	if rows%4 > 0 {
+		return nil
+	}
+	return s.p.Call(ctx, sim.Op{Kind: "row", Where: fmt.Sprintf("%d+%d", n, rows)})
 }
 
 func (s *simSource) load(ctx context.Context, table string, next int, loads map[string]Load, out Emitter) error {

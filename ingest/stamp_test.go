@@ -119,16 +119,15 @@ func TestSealsAreContiguous(t *testing.T) {
 func TestFirstWindowIsTheServers(t *testing.T) {
 	var now atomic.Int64 // 1970
 	log := newSimLog()
-	e := log.owner(rand.New(rand.NewPCG(1, 1)), -1, false).env()
-	defer e.close()
+	e := log.env(nil, false)
 	cfg := simConfig(rand.New(rand.NewPCG(1, 2)), &now, 10*time.Second)
 	h := &history{start: ten, end: ten.Add(25 * time.Second), tables: []Schema{*simSchema("a", 1)}, window: 10 * time.Second}
 	if err := stream(t.Context(), cfg, e, idleSource{h}); err != nil {
 		t.Fatal(err)
 	}
 	seals := 0
-	for _, r := range log.topics["tm.src.db.a"][0] {
-		if h, _, err := ParseRecord(r.value); err != nil || h.Window.Year() == 1970 {
+	for _, r := range log.Topics["tm.src.db.a"][0] {
+		if h, _, err := ParseRecord(r.Value); err != nil || h.Window.Year() == 1970 {
 			t.Fatalf("window %s: %v", h.Window, err)
 		} else if h.Kind == SealRecord {
 			seals++

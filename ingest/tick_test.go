@@ -30,9 +30,7 @@ func TestTickWaitsForTheGroupsEnd(t *testing.T) {
 	cfg := simConfig(rand.New(rand.NewPCG(1, 1)), &now, time.Minute)
 	cfg.FlushEvery, cfg.CheckpointEvery, cfg.FlushBytes, cfg.SliceBytes = time.Second, time.Second, 1<<20, 1<<30
 	schema := simSchema("a", 0)
-	o := newSimLog().owner(rand.New(rand.NewPCG(1, 2)), -1, false)
-	e := o.env()
-	defer e.close()
+	e := newSimLog().env(nil, false)
 	src := &scripted{tables: []Schema{*schema}, run: func(ctx context.Context, w *Writer) error {
 		if err := w.Tick(ctx); err == nil {
 			t.Error("a tick before Start is no error")

@@ -92,7 +92,8 @@ func (o *order) follow(s *source, topic string, r *ingest.Registry) ([]position,
 	if fresh {
 		s.begins[topic] = b
 	}
-	_, held := c.Held[topic]
+	hold, held := c.Held[topic]
+	past := newSliceID(hold.Past.Window, hold.Past.End, hold.Past.Slice)
 	var out []position
 	for i, p := range at {
 		t := tracker{at: p}
@@ -102,6 +103,8 @@ func (o *order) follow(s *source, topic string, r *ingest.Registry) ([]position,
 			t.sealed = &before
 		case known && !held:
 			t.sealed, t.final = s.last, s.lastFinal
+		case known && !hold.Past.Window.IsZero(): // seals of what lies before are repeats
+			t.sealed, t.final = &past, hold.Past.Final
 		}
 		s.parts[topic] = append(s.parts[topic], &part{tracker: t, from: p})
 		out = append(out, position{topic, i, p.Offset})

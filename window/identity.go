@@ -12,8 +12,8 @@ import (
 // identify asks which log this is, and refuses one that is not the log of the fence's cut: its offsets and counts would
 // mean other rows, and may even fit. A log is known by its cluster and by the topic of claims, which is never made twice. It
 // comes before the claim, whose epoch means nothing to the fence of another log.
-func (p *Pipeline) identify(ctx context.Context, cl *kafka.Client) (log string, err error) {
-	id, err := kafka.Identify(ctx, cl, kafka.ClaimsTopic)
+func (p *Pipeline) identify(ctx context.Context) (log string, err error) {
+	id, err := p.cfg.env.identify(ctx, kafka.ClaimsTopic)
 	if err != nil {
 		return "", err
 	}

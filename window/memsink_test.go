@@ -33,7 +33,8 @@ type memSink struct {
 	next    map[WarehouseTable]map[string]string // the same after the publish that check looks at
 	hold    *Step                                // no commit after this step
 	check   func(before, after map[string]map[int64][]any, p *Publication) error
-	fault   func(point string) error // nil: no faults. "before commit": error and no commit. "after commit": the reply is lost
+	read    func(path string) ([]partRow, error) // nil: parts are Parquet
+	fault   func(point string) error             // nil: no faults. "before commit": error and no commit. "after commit": the reply is lost
 }
 
 func newMemSink() *memSink {
@@ -197,30 +198,28 @@ func (m *memSink) load(ctx context.Context, tables map[string]map[int64][]any, t
 		if err != nil {
 			return err
 		}
-		err = parquet.Read(ctx, path, parquet.Schema{Columns: t.Columns, Op: true}, func(b arrow.RecordBatch) error {
-			for i := range int(b.NumRows()) {
-				id := b.Column(0).(*array.Int64).Value(i)
-				if b.Column(int(b.NumCols())-1).(*array.Int32).Value(i) == int32(ingest.Delete) {
-					deletes++
-					delete(rows, id)
-					continue
-				}
-				upserts++
-				var row []any
-				for c := 1; c < int(b.NumCols())-1; c++ {
-					col := b.Column(c).(*array.Int64)
-					if col.IsNull(i) {
-						row = append(row, nil)
-					} else {
-						row = append(row, col.Value(i))
-					}
-				}
-				rows[id] = row
-			}
-			return nil
-		})
+		read := m.read
+		if read == nil {
+			read = func(path string) ([]partRow, error) { return readParquet(ctx, path, t.Columns) }
+		}
+		changes, err := read(path)
 		if err != nil {
 			return err
+		}
+		for _, r := range changes {
+			if r.Delete {
+				deletes++
+				delete(rows, r.ID)
+				continue
+			}
+			upserts++
+			row := make([]any, len(r.Values))
+			for c, v := range r.Values {
+				if v != nil {
+					row[c] = *v
+				}
+			}
+			rows[r.ID] = row
 		}
 	}
 	if upserts != t.Upserts || deletes != t.Deletes {
@@ -228,6 +227,30 @@ func (m *memSink) load(ctx context.Context, tables map[string]map[int64][]any, t
 	}
 	tables[name] = rows
 	return nil
+}
+
+// partRow is a row of a part.
+type partRow struct {
+	ID     int64
+	Values []*int64
+	Delete bool
+}
+
+func readParquet(ctx context.Context, path string, columns []ingest.Column) (out []partRow, err error) {
+	return out, parquet.Read(ctx, path, parquet.Schema{Columns: columns, Op: true}, func(b arrow.RecordBatch) error {
+		for i := range int(b.NumRows()) {
+			r := partRow{ID: b.Column(0).(*array.Int64).Value(i), Delete: b.Column(int(b.NumCols())-1).(*array.Int32).Value(i) == int32(ingest.Delete)}
+			for c := 1; c < int(b.NumCols())-1; c++ {
+				if col := b.Column(c).(*array.Int64); col.IsNull(i) {
+					r.Values = append(r.Values, nil)
+				} else {
+					r.Values = append(r.Values, new(col.Value(i)))
+				}
+			}
+			out = append(out, r)
+		}
+		return nil
+	})
 }
 
 func (m *memSink) ReadTable(_ context.Context, t WarehouseTable, columns []ingest.Column, fn func(arrow.RecordBatch) error) error {

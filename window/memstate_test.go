@@ -3,6 +3,8 @@ package window
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +31,7 @@ type memState struct {
 	path string
 	now  memData
 	sick bool       // values that end in 7 are bad
+	json bool       // parts are JSON: a hundred times faster than Parquet when they hold three rows
 	mu   sync.Mutex // spill runs beside prepare
 }
 
@@ -296,10 +299,17 @@ func (m *memState) writeTable(ctx context.Context, out *[]preparedTable, dir str
 		return nil
 	}
 	slices.SortFunc(ops, func(a, b pairRow) int { return cmp.Compare(a.id, b.id) })
-	s := parquet.Schema{Columns: cols, Op: true}
 	pt := preparedTable{load: TableLoad{Table: t, Columns: cols, Key: []string{"id"}, Replace: replace}}
 	ops = m.screen(&pt, ops, open)
+	if m.json {
+		if err := writeJSON(&pt, dir, len(cols) == 3, ops); err != nil {
+			return err
+		}
+		*out = append(*out, pt)
+		return nil
+	}
 	load := &pt.load
+	s := parquet.Schema{Columns: cols, Op: true}
 	b := array.NewRecordBuilder(memory.DefaultAllocator, s.Arrow())
 	defer b.Release()
 	number := func(col int, v *int64, null bool) {
@@ -340,6 +350,32 @@ func (m *memState) writeTable(ctx context.Context, out *[]preparedTable, dir str
 	}
 	*out = append(*out, pt)
 	return nil
+}
+
+// writeJSON writes operations as one part of partRows.
+func writeJSON(pt *preparedTable, dir string, two bool, ops []pairRow) error {
+	rows := make([]partRow, len(ops))
+	for i, o := range ops {
+		rows[i] = partRow{ID: o.id, Values: []*int64{o.a}, Delete: o.delete}
+		if two {
+			rows[i].Values = append(rows[i].Values, o.b)
+		}
+		if o.delete {
+			rows[i].Values = nil
+			pt.load.Deletes++
+		} else {
+			pt.load.Upserts++
+		}
+	}
+	text, err := json.Marshal(rows)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, pt.load.Table.String()+".json")
+	sum := sha256.Sum256(text)
+	pt.load.Parts = []Part{{Bytes: int64(len(text)), Rows: int64(len(rows)), SHA256: hex.EncodeToString(sum[:])}}
+	pt.files = []string{path}
+	return os.WriteFile(path, text, 0o600)
 }
 
 // pairView is "a LEFT JOIN b USING (id)" over two topics, for memState.

@@ -100,7 +100,7 @@ func (o *order) fill(s *source) ([]Missing, int64, error) {
 			if h == nil {
 				return nil, 0, integrity("source %s: topic %s was read again from before its cut", s.name, topic)
 			}
-			c.hold(topic, h, f, anew, t)
+			c.hold(topic, h, f, anew, t, out.id, out.final)
 			switch {
 			case f == drops:
 				o.dropped = append(o.dropped, topicSlice{topic, out.id})
@@ -112,18 +112,20 @@ func (o *order) fill(s *source) ([]Missing, int64, error) {
 }
 
 // hold notes what a slice did to a topic. Its cut moves past the slice unless its rows are still needed for a base.
-func (c SourceCut) hold(topic string, h *Hold, f fate, anew bool, t sealedTopic) {
-	if h == nil {
-		delete(c.Held, topic)
-	} else {
-		c.Held[topic] = *h
-	}
+func (c SourceCut) hold(topic string, h *Hold, f fate, anew bool, t sealedTopic, id sliceID, final bool) {
+	past := c.Held[topic].Past
 	switch {
 	case f != gathers:
-		c.Topics[topic] = t.parts
+		c.Topics[topic], past = t.parts, PastSlice{id.start, id.end, id.k, final}
 	case anew, c.Topics[topic] == nil:
-		c.Topics[topic] = t.from // its base needs everything from here on
+		before := beginning{id: id}.before()
+		c.Topics[topic], past = t.from, PastSlice{before.start, before.end, before.k, false} // its base needs everything from here on
 	}
+	if h == nil {
+		delete(c.Held, topic)
+		return
+	}
+	c.Held[topic] = Hold{Parked: h.Parked, Loads: h.Loads, Generation: h.Generation, Past: past}
 }
 
 // chosen is the slices that the next step takes: how many of the ready ones, by source.
@@ -309,7 +311,7 @@ func (o *order) absorb(st *plannedStep, s *source, r *sealedSlice, baseable bool
 	for topic, t := range r.topics {
 		hold, now := o.held(s, c, topic)
 		h, f, anew := holds(hold, now, t, baseable)
-		c.hold(topic, h, f, anew, t)
+		c.hold(topic, h, f, anew, t, r.id, r.final)
 		ts := topicStep{
 			source: s.name, table: tables[topic].Schema.Table, schema: tables[topic].Schema,
 			fate: f, rows: st.topics[topic].rows + t.rows, upTo: r.id, dropped: st.topics[topic].dropped,

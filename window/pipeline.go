@@ -54,6 +54,7 @@ type Config struct {
 	Grace time.Duration
 
 	open func(ctx context.Context, c *Config) (engine, error) // tests replace the engine
+	env  *env                                                 // and the log
 }
 
 // Pipeline reads the log and publishes windows. It is made by New and may be run again after Run has returned.
@@ -88,6 +89,9 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	if cfg.open == nil {
 		cfg.open = openState
+	}
+	if cfg.env == nil {
+		cfg.env = kafkaEnv(cfg.Kafka)
 	}
 	m, err := newMeter(cfg.Meter)
 	if err != nil {
@@ -159,15 +163,10 @@ func isFinal(err error) bool {
 
 // acquire makes this run the owner: first the claim, which makes an epoch, then the fence with it, then everything else.
 func (p *Pipeline) acquire(ctx context.Context) (_ Fence, log string, err error) {
-	cl, err := kafka.New(p.cfg.Kafka)
-	if err != nil {
+	if log, err = p.identify(ctx); err != nil {
 		return Fence{}, "", err
 	}
-	defer cl.Close()
-	if log, err = p.identify(ctx, cl); err != nil {
-		return Fence{}, "", err
-	}
-	epoch, err := kafka.Claim(ctx, cl, "pipeline/"+p.cfg.Name, p.cfg.Owner)
+	epoch, err := p.cfg.env.claim(ctx, "pipeline/"+p.cfg.Name, p.cfg.Owner)
 	if err != nil {
 		return Fence{}, "", err
 	}

@@ -92,7 +92,7 @@ func TestLoadedAnew(t *testing.T) {
 	if ts := steps[4].topics[x]; ts.dropped == nil || *ts.dropped != newSliceID(steps[4].step.Start, steps[4].step.End, 0) {
 		t.Errorf("before the last generation %v is dropped, want everything up to 10:30.0", ts.dropped)
 	}
-	if h := steps[3].cut["a"].Held[x]; h != (Hold{Generation: 1}) {
+	if h := steps[3].cut["a"].Held[x]; h.Parked != "" || h.Loads != 0 || h.Generation != 1 {
 		t.Errorf("held at 10:30.0: %+v, want the first generation", h)
 	}
 }

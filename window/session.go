@@ -12,12 +12,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/tidemill/tidemill/ingest"
-	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/telemetry"
 )
 
@@ -50,7 +48,7 @@ type keeper struct {
 // session reads the log from one cut on, and decides and does step after step.
 type session struct {
 	*keeper
-	client *kafka.Client
+	client follower
 	signal chan struct{}               // reader to stepper: something new
 	turns  map[partitionName]bucketKey // of the last batch of each partition; the reader's alone
 
@@ -71,7 +69,7 @@ const fetchWait = 500 * time.Millisecond
 
 // session begins to read where the order stands. The caller calls stop.
 func (k *keeper) session(ctx context.Context, o *order) (*session, error) {
-	cl, err := kafka.New(k.cfg.Kafka, kgo.FetchMaxWait(fetchWait))
+	cl, err := k.cfg.env.follow()
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +287,7 @@ func (s *session) since(st *plannedStep) time.Time {
 
 // readRegistry reads the registry topic to its end and returns the versions of the pipeline's sources, in order.
 func (k *keeper) readRegistry(ctx context.Context) ([]*ingest.Registry, error) {
-	records, err := kafka.ReadAll(ctx, k.cfg.Kafka, ingest.RegistryTopic)
+	records, err := k.cfg.env.readAll(ctx, ingest.RegistryTopic)
 	if err != nil {
 		return nil, fmt.Errorf("reading the registry: %w", err)
 	}

@@ -51,6 +51,16 @@ type Hold struct {
 	Loads  int    `json:"loads"`
 	// Generation is the one that the base will be of: ingest.Base.
 	Generation int `json:"generation,omitempty"`
+	// Past is the last slice before the place that the Topics entry names: its seal may be repeated behind that place.
+	Past PastSlice `json:"past,omitzero"`
+}
+
+// PastSlice names a slice that has been sealed.
+type PastSlice struct {
+	Window time.Time `json:"window"`
+	End    time.Time `json:"end"`
+	Slice  int       `json:"slice"`
+	Final  bool      `json:"final,omitempty"`
 }
 
 // PartCut is the end of the prefix in one partition.

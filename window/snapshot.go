@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -96,7 +97,11 @@ func (k *keeper) snapshots(ctx context.Context) ([]snapshot, error) {
 	var out []snapshot
 	for _, key := range keys {
 		local := filepath.Join(k.cfg.dir(workFolder), uuid.NewString()+".json")
-		if err := k.cfg.Store.Get(ctx, key, local); err != nil {
+		err := k.cfg.Store.Get(ctx, key, local)
+		if errors.Is(err, fs.ErrNotExist) { // another owner has removed it since it was listed
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("reading a state snapshot: %w", err)
 		}
 		b, err := os.ReadFile(local)

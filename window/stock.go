@@ -28,19 +28,14 @@ func (s stock) holds(topic string, at []PartCut) bool {
 
 // stock asks the log what it holds of topics.
 func (k *keeper) stock(ctx context.Context, topics ...string) (stock, error) {
-	out := stock{}
 	if len(topics) == 0 {
-		return out, nil
+		return stock{}, nil
 	}
-	cl, err := kafka.New(k.cfg.Kafka)
+	have, err := k.cfg.env.bounds(ctx, topics...)
 	if err != nil {
-		return nil, err
-	}
-	defer cl.Close()
-	if out, err = kafka.Offsets(ctx, cl, topics...); err != nil {
 		return nil, fmt.Errorf("asking what the log holds: %w", err)
 	}
-	return out, nil
+	return have, nil
 }
 
 // wanted are the topics of a cut that the pipeline still reads.

@@ -1,0 +1,6 @@
+//go:build !race
+
+package window
+
+// How many simulated worlds a test runs: some 20 seconds of two cores.
+const simSeeds, replaySeeds = 2_500, 200
