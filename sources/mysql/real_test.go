@@ -28,6 +28,7 @@ type lab struct {
 	server *servers.Server
 	db     *sql.DB
 	name   string // of the database
+	source string // that run starts
 	meter  metric.Meter
 }
 
@@ -50,7 +51,7 @@ const (
 )
 
 func newLab(t *testing.T, f flavor, s *servers.Server) *lab {
-	l := &lab{t: t, flavor: f, server: s, db: open(t, s, "")}
+	l := &lab{t: t, flavor: f, server: s, db: open(t, s, ""), source: "test"}
 	l.exec("CREATE USER "+testUser+"@'%' IDENTIFIED BY '"+testPassword+"'",
 		"GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT, TRIGGER ON *.* TO "+testUser+"@'%'")
 	return l
@@ -135,13 +136,13 @@ func (l *lab) table(name string) ingest.TableName {
 
 // resync is what brings a table of the test's source back.
 func (l *lab) resync(table string) string {
-	return ingest.ResyncCommand("test." + l.table(table).String())
+	return ingest.ResyncCommand(l.source + "." + l.table(table).String())
 }
 
 // run starts a source in the background.
 func (l *lab) run(c Config, rec *recorder, resume ingest.Resume) *running {
 	l.t.Helper()
-	src, err := New("test", c, l.meter)
+	src, err := New(l.source, c, l.meter)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ type recorder struct {
 	partitions int
 	slow       time.Duration                                         // of each group, for a stream that lags behind
 	onRow      func(t ingest.TableName, key string, values []string) // values is nil for a delete
+	onBatch    func(partition int, b *ingest.Builder)                // before it is applied
 
 	mu       sync.Mutex
 	changed  chan struct{}
@@ -169,9 +170,12 @@ func (r *recorder) Load(_ context.Context, id ingest.TableID, chunk []*ingest.Bu
 		r.t.Errorf("Load of %s with %d builders", s.Table, len(chunk))
 	}
 	n := 0
-	for _, b := range chunk {
+	for p, b := range chunk {
 		if b == nil {
 			continue
+		}
+		if r.onBatch != nil {
+			r.onBatch(p, b)
 		}
 		if b.Schema().Fingerprint() != s.Fingerprint() {
 			r.t.Errorf("Load of %s with rows of another schema", s.Table)
@@ -208,8 +212,11 @@ func (r *recorder) flush() {
 	}
 	slices.SortStableFunc(ids, func(a, b int) int { return compareNames(r.schemas[a].Table, r.schemas[b].Table) })
 	for _, id := range ids {
-		for _, b := range r.builders[id] {
+		for p, b := range r.builders[id] {
 			if b.Rows() > 0 {
+				if r.onBatch != nil {
+					r.onBatch(p, b)
+				}
 				r.group = append(r.group, r.apply(b)...)
 				b.Reset()
 			}
