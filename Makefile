@@ -10,7 +10,7 @@ PACKAGES ?= ./...
 # Tests that kill a process at a named point need the points compiled in; without the tag they would be skipped.
 KILL_TEST ?= go test $(TEST_FLAGS) -tags "duckdb_arrow failpoint" ./internal/failpoint ./sinks/duckdb
 
-.PHONY: run build test bench lint clean
+.PHONY: run build test chaos bench lint clean
 
 run: build
 	@bin/clinic
@@ -23,6 +23,12 @@ build:
 test: bin/clinic
 	@bin/clinic install --soft
 	@status=0; go test $(TEST_FLAGS) $(PACKAGES) || status=$$?; $(KILL_TEST) || status=$$?; bin/clinic check --missing; exit $$status
+
+# Kills the daemon N times on each of four lines, and compares every window: TestChaos for longer.
+N ?= 100
+chaos: bin/clinic
+	@bin/clinic install --soft
+	go test ./internal/e2e -run TestChaos -v -kills $(N) -timeout 0
 
 # Measures the numbers to reach and writes docs/bench.md. Wants a quiet machine and half an hour.
 bench:

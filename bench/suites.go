@@ -83,4 +83,12 @@ var suites = []suite{
 		},
 		limits: "A backlog of 1 M inserts, or of 5 updates each of 100 k keys, in transactions of 10 k rows; the clock runs from the start of the daemon until the last row is visible. The log is durable, the warehouse commits are synced.",
 	},
+	{
+		name: "idle", title: "An idle daemon with 100 tables, windows of 10 s", pkg: "./bench", pattern: "^BenchmarkIdle$", time: "1x",
+		units: []string{"RSS-bytes", "anonymous-bytes", "core-%"},
+		reaches: []reach{
+			atMost("", "RSS-bytes", 150<<20), atMost("", "core-%", 2),
+		},
+		limits: "After the first load, over a minute. Some 100 MB of RSS are pages of the program itself, most of them DuckDB's, which the system may take back.",
+	},
 }
