@@ -174,7 +174,7 @@ func compacted(records []sim.Record) []sim.Record {
 
 // write makes a record durable, unless the log is harmed.
 func (l *simLog) write(at sim.Lane, r sim.Record) int64 {
-	if at.Topic == PositionsTopic && l.Grown%3 == 0 { // reading them all takes longer than it finds more
+	if at.Topic == PositionsTopic && l.Grown()%3 == 0 { // reading them all takes longer than it finds more
 		l.covers(r)
 	}
 	return l.harm.write(l.Log, at, r)

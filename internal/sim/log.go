@@ -14,7 +14,7 @@ type Log struct {
 	mu     sync.Mutex
 	Topics map[string][][]Record
 	Starts map[Lane]int64 // of partitions that have been trimmed
-	Grown  int            // records appended
+	grown  int            // records appended
 }
 
 // NewLog makes an empty log.
@@ -38,7 +38,7 @@ func (l *Log) Append(at Lane, r Record) int64 {
 	}
 	parts := l.Topics[at.Topic]
 	parts[at.Partition] = append(parts[at.Partition], r)
-	l.Grown++
+	l.grown++
 	return int64(len(parts[at.Partition]) - 1)
 }
 
@@ -72,4 +72,11 @@ func (l *Log) Start(at Lane) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.Starts[at]
+}
+
+// Grown is how many records have been appended.
+func (l *Log) Grown() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.grown
 }

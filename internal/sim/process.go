@@ -82,13 +82,25 @@ type lane struct {
 }
 
 // Crashed reports whether the World has ended the process.
-func (p *Process) Crashed() bool { return p.dead }
+func (p *Process) Crashed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dead
+}
 
 // Over reports whether the process has ended, by itself or not.
-func (p *Process) Over() bool { return p.over }
+func (p *Process) Over() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over
+}
 
 // Err is what the process ended with.
-func (p *Process) Err() error { return p.err }
+func (p *Process) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
 
 // Skew is how far the clock of the process is from the others'.
 func (p *Process) Skew() time.Duration {

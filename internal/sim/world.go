@@ -122,7 +122,7 @@ func (w *World) Go(name string, run func(ctx context.Context, p *Process) error)
 
 // Running lists the processes that have neither ended nor crashed.
 func (w *World) Running() []*Process {
-	return slices.DeleteFunc(slices.Clone(w.procs), func(p *Process) bool { return p.over || p.dead })
+	return slices.DeleteFunc(slices.Clone(w.procs), func(p *Process) bool { return p.Over() || p.Crashed() })
 }
 
 // Ended hands out the processes that have ended since it was last called, in order of their start.
@@ -162,7 +162,7 @@ func (w *World) Run(next func() (over bool, err error)) error {
 // stop ends what still runs, so that the bubble may end.
 func (w *World) stop() {
 	for _, p := range w.procs {
-		if !p.over && !p.dead {
+		if !p.Over() && !p.Crashed() {
 			w.kill(p, "the end")
 		}
 	}
@@ -173,17 +173,17 @@ func (w *World) stop() {
 // bury collects the processes that have ended. One that has crashed gets the time that it needs to unwind.
 func (w *World) bury() {
 	for _, p := range w.procs {
-		for i := 0; p.dead && !p.over && i < 10; i++ {
+		for i := 0; p.Crashed() && !p.Over() && i < 10; i++ {
 			time.Sleep(time.Minute)
 			synctest.Wait()
 		}
-		if p.dead && !p.over {
+		if p.Crashed() && !p.Over() {
 			panic("sim: " + p.Name + " has crashed and does not end")
 		}
-		if p.over && !p.buried {
+		if p.Over() && !p.buried {
 			p.buried = true
-			if !p.dead {
-				w.note(p.Name, "end", "", fmt.Sprint(p.err), nil)
+			if !p.Crashed() {
+				w.note(p.Name, "end", "", fmt.Sprint(p.Err()), nil)
 			}
 			w.ended = append(w.ended, p)
 		}
@@ -194,7 +194,7 @@ func (w *World) bury() {
 func (w *World) rouse() bool {
 	var first *Process
 	for _, p := range w.procs {
-		if !p.over && p.until > w.steps && (first == nil || p.until < first.until) {
+		if !p.Over() && p.until > w.steps && (first == nil || p.until < first.until) {
 			first = p
 		}
 	}
@@ -209,7 +209,7 @@ func (w *World) rouse() bool {
 func (w *World) step() bool {
 	w.awake = w.awake[:0]
 	for _, p := range w.procs {
-		if !p.over && p.until <= w.steps && p.collect() > 0 {
+		if !p.Over() && p.until <= w.steps && p.collect() > 0 {
 			w.awake = append(w.awake, p)
 		}
 	}
@@ -383,7 +383,7 @@ func (w *World) kill(p *Process, why string) {
 func (w *World) waiting() string {
 	var out []string
 	for _, p := range w.procs {
-		if p.over {
+		if p.Over() {
 			continue
 		}
 		what := []string{}

@@ -47,6 +47,7 @@ type statement struct {
 type session struct {
 	schema string
 	ansi   bool // sql_mode ANSI_QUOTES: "x" is a name
+	bare   bool // sql_mode NO_BACKSLASH_ESCAPES: a backslash in a text is one
 	fold   bool // the server keeps the names of tables in lower case, whatever statements write
 }
 
@@ -59,7 +60,7 @@ type parser struct {
 
 // parseStatement classifies a text. A text that is not known is never taken for harmless: what is harmless is listed.
 func parseStatement(text string, in session) statement {
-	p := &parser{tokenizer: tokenizer{text: text, ansi: in.ansi}, session: in}
+	p := &parser{tokenizer: tokenizer{text: text, ansi: in.ansi, bare: in.bare}, session: in}
 	p.schema = p.folded(in.schema)
 	p.advance()
 	s := p.statement()
@@ -191,7 +192,7 @@ func (p *parser) set() statement {
 		case p.tok.is("SQL_MODE"):
 			quotes = true
 		case depth == 0 && p.accept("FOR"):
-			if quotes && strings.Contains(p.text, `"`) {
+			if quotes && strings.ContainsAny(p.text, "\"\\") {
 				return statement{kind: stUnknown}
 			}
 			return p.statement()

@@ -139,6 +139,12 @@ func TestParseStatement(t *testing.T) {
 	if got := describe(parseStatement(`DROP TABLE "my ""t", "e"."u"`, session{schema: "d", ansi: true})); got != `drop d.my "t e.u` {
 		t.Errorf("ANSI quotes: %q", got)
 	}
+	for _, bare := range []bool{false, true} { // the text ends at its second quote, or goes on to the fourth
+		want := map[bool]string{false: "alter d.t", true: "swap d.t"}[bare]
+		if got := describe(parseStatement(`ALTER TABLE t COMMENT 'x\', TRUNCATE PARTITION p0, COMMENT 'y'`, session{schema: "d", bare: bare})); got != want {
+			t.Errorf("no backslash escapes %v: %q, want %q", bare, got, want)
+		}
+	}
 	if got := describe(parseStatement("RENAME TABLE Alt TO `E`.Ärger", session{schema: "D", fold: true})); got != "rename d.alt e.ärger" {
 		t.Errorf("folded names: %q", got)
 	}

@@ -34,6 +34,7 @@ func (t token) identifier() bool { return t.kind == wordToken || t.kind == nameT
 type tokenizer struct {
 	text string
 	ansi bool // sql_mode ANSI_QUOTES: "x" is a name
+	bare bool // sql_mode NO_BACKSLASH_ESCAPES: a backslash in a text is one
 }
 
 func (t *tokenizer) next() token {
@@ -88,7 +89,7 @@ func (t *tokenizer) quoted(q byte) string {
 	s := t.text[1:]
 	for i := 0; i < len(s); i++ {
 		switch {
-		case s[i] == '\\' && q != '`' && i+1 < len(s):
+		case s[i] == '\\' && q != '`' && !t.bare && i+1 < len(s):
 			i++
 			b.WriteByte(s[i])
 		case s[i] != q:
