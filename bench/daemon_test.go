@@ -150,3 +150,12 @@ func mysqlSource(name, address, tables string) string {
 	return strings.NewReplacer("NAME", name, "ADDRESS", address, "TABLES", tables).Replace(
 		"kind: source\nname: NAME\ntype: mysql\naddress: ADDRESS\nuser: tm\npassword: tm\ntables: {TABLES: }\n")
 }
+
+// processCPU is the processor time that this process has used.
+func processCPU() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err) // it has no way to fail
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
