@@ -110,12 +110,14 @@ func (o *owner) measure(b *testing.B, table string, rows int64) {
 	ctx, stop := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	used, began := processCPU(), time.Now()
-	go func() { done <- ingest.Stream(ctx, ingest.Config{Source: "shop", Owner: "bench", Grid: g, Kafka: o.log}, src) }()
+	go func() {
+		done <- ingest.Stream(ctx, ingest.Config{Source: "shop", Owner: "bench", Grid: g, Kafka: o.log}, src)
+	}()
 	o.await(b, ingest.Topic("shop", ingest.TableName{Schema: "bench", Name: table}), rows, done)
 	seconds := time.Since(began).Seconds()
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(rows)/seconds, "rows/s")
-	b.ReportMetric((processCPU()-used).Seconds(), "cpu-s")
+	b.ReportMetric((processCPU() - used).Seconds(), "cpu-s")
 	stop()
 	if err := <-done; err != nil {
 		b.Fatal(err)

@@ -4,9 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	gomysql "github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
@@ -180,41 +187,210 @@ func through(b *testing.B, src *Source, from ingest.Position, table string) *nul
 	return n
 }
 
+// BenchmarkStream reads one log in three ways: as a source does (packets, checksums, groups, rows into builders that are thrown
+// away), with go-mysql's syncer in its fastest setting, and raw: the packets alone, which is the limit of the wire.
 func BenchmarkStream(b *testing.B) {
 	for _, f := range []flavor{mariadb, mysql} {
 		b.Run(string(f), func(b *testing.B) {
 			s, db := benchServer(b, f)
-			realtest.Exec(b, db, fmt.Sprintf(benchTable, "bench.t"), fmt.Sprintf(benchTable, "bench.small"), fmt.Sprintf(benchTable, "bench.uncaptured"))
-			src := benchSource(b, s, "t")
-			bulk := logPosition(b, src, db)
-			for at := 0; at < 1_000_000; at += 2000 {
-				realtest.Exec(b, db, fmt.Sprintf(benchFill, "bench.t", at, at+2000))
+			realtest.Exec(b, db, fmt.Sprintf(benchTable, "bench.ten"), fmt.Sprintf(benchTable, "bench.small"), wideTable("bench.sixty"))
+			for _, c := range []struct {
+				name, table string
+				rows        int64
+				fill        func()
+			}{
+				{"10_columns", "ten", 1_000_000, func() { benchRows(b, db, "bench.ten", benchFill, 1_000_000) }},
+				{"60_columns", "sixty", 200_000, func() { benchRows(b, db, "bench.sixty", wideFill(), 200_000) }},
+				{"one_row_transactions", "small", 100_000, func() { oneRow(b, db, "bench.small", 100_000) }},
+			} {
+				src := benchSource(b, s, c.table)
+				from := logPosition(b, src, db)
+				c.fill()
+				r := newRawReader(b, src, from)
+				b.Run(c.name+"/tidemill", func(b *testing.B) {
+					r.measure(b, c.rows, func() int64 { return through(b, src, from, c.table).total() })
+				})
+				b.Run(c.name+"/go-mysql", func(b *testing.B) {
+					rows := func(e *replication.BinlogEvent) int64 { return int64(len(e.Event.(*replication.RowsEvent).Rows)) }
+					r.measure(b, c.rows, func() int64 { return throughGoMySQL(b, goMySQL(s, f), from, c.rows, rows) })
+				})
+				b.Run(c.name+"/go-mysql-raw", func(b *testing.B) {
+					raw := goMySQL(s, f)
+					raw.RawModeEnabled = true
+					one := func(*replication.BinlogEvent) int64 { return 1 }
+					r.measure(b, c.rows, func() int64 {
+						throughGoMySQL(b, raw, from, int64(r.rowsEvents), one)
+						return c.rows
+					})
+				})
+				b.Run(c.name+"/raw", func(b *testing.B) {
+					r.measure(b, c.rows, func() int64 { r.read(b); return c.rows })
+				})
+				if c.table == "small" {
+					other := benchSource(b, s, "ten")
+					b.Run("uncaptured_transactions/tidemill", func(b *testing.B) {
+						r.measure(b, c.rows, func() int64 { through(b, other, from, "ten"); return c.rows })
+					})
+				}
 			}
-			b.Run("rows", func(b *testing.B) { measure(b, src, bulk, "t", 1_000_000) })
-			small := logPosition(b, src, db)
-			oneRow(b, db, "bench.small", 100_000)
-			one := benchSource(b, s, "small")
-			b.Run("one_row_transactions", func(b *testing.B) { measure(b, one, small, "small", 100_000) })
-			b.Run("uncaptured_transactions", func(b *testing.B) { measure(b, src, small, "t", 0) })
 		})
 	}
 }
 
-func measure(b *testing.B, src *Source, from ingest.Position, table string, want int64) {
+func benchRows(b *testing.B, db *sql.DB, table, fill string, rows int) {
 	b.Helper()
-	b.ReportAllocs()
-	start := time.Now()
-	for range b.N {
-		n := through(b, src, from, table)
-		if got := n.total(); got != want {
-			b.Fatalf("%d rows, want %d", got, want)
+	for at := 0; at < rows; at += 2000 {
+		realtest.Exec(b, db, fmt.Sprintf(fill, table, at, at+2000))
+	}
+}
+
+// wideColumns are six columns of each of ten kinds.
+var wideColumns = []struct{ typ, value string }{
+	{"INT NOT NULL", "n * 7"}, {"BIGINT UNSIGNED NULL", "n * 104729"}, {"VARCHAR(40) NOT NULL", "CONCAT('text ', n)"}, {"DECIMAL(12,2) NULL", "n / 100"},
+	{"DATETIME NOT NULL", "'2026-11-01' + INTERVAL n SECOND"}, {"DATE NULL", "'1980-01-01' + INTERVAL n % 9999 DAY"}, {"DOUBLE NOT NULL", "n / 7"},
+	{"TINYINT NOT NULL", "n % 100"}, {"ENUM('a','b','c') NULL", "ELT(1 + n % 4, 'a', 'b', 'c')"}, {"VARCHAR(255) NULL", "IF(n % 3 = 0, NULL, REPEAT('w', n % 40))"},
+}
+
+const wideRepeats = 6
+
+func wideTable(name string) string {
+	q := "CREATE TABLE " + name + " (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY"
+	for i := range wideRepeats * len(wideColumns) {
+		q += fmt.Sprintf(", c%d %s", i, wideColumns[i%len(wideColumns)].typ)
+	}
+	return q + ")"
+}
+
+func wideFill() string {
+	var names, values string
+	for i := range wideRepeats * len(wideColumns) {
+		names += fmt.Sprintf(", c%d", i)
+		values += ", " + strings.ReplaceAll(wideColumns[i%len(wideColumns)].value, "%", "%%")
+	}
+	return "INSERT INTO %s (" + names[2:] + ") SELECT " + values[2:] + " FROM bench.seq WHERE n > %d AND n <= %d"
+}
+
+// rawReader reads packets and nothing else. A first pass counts them: a reader that waits for silence would measure that.
+type rawReader struct {
+	src            *Source
+	from           gtidSet
+	packets, bytes int
+	rowsEvents     int
+}
+
+func newRawReader(b *testing.B, src *Source, from ingest.Position) *rawReader {
+	b.Helper()
+	p, err := parsePosition(src.server.flavor, from)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := &rawReader{src: src, from: p.done}
+	r.each(b, func(ev []byte) bool {
+		if replication.EventType(ev[4]) == replication.HEARTBEAT_EVENT || replication.EventType(ev[4]) == replication.HEARTBEAT_LOG_EVENT_V2 {
+			return r.packets < 10 // some come before the log's first event
+		}
+		r.packets, r.bytes = r.packets+1, r.bytes+len(ev)
+		if holdsRows(replication.EventType(ev[4])) {
+			r.rowsEvents++
+		}
+		return true
+	})
+	return r
+}
+
+func (r *rawReader) read(b *testing.B) {
+	n := 0
+	r.each(b, func(ev []byte) bool {
+		if t := replication.EventType(ev[4]); t != replication.HEARTBEAT_EVENT && t != replication.HEARTBEAT_LOG_EVENT_V2 {
+			n++
+		}
+		return n < r.packets
+	})
+}
+
+// each calls fn with the events of a dump until it has enough.
+func (r *rawReader) each(b *testing.B, fn func(ev []byte) bool) {
+	b.Helper()
+	c := &r.src.config
+	d, err := c.startDump(b.Context(), r.src.server, r.from, 77, "bench-raw")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.conn.Close()
+	in := newPackets(d.conn.socket(), firstSilence)
+	var p []byte
+	for {
+		if p, err = in.next(p[:0]); err != nil {
+			b.Fatal(err)
+		}
+		if len(p) < 1+headerSize {
+			b.Fatalf("a packet of %d bytes", len(p))
+		}
+		if !fn(p[1:]) {
+			return
 		}
 	}
-	count := float64(want)
-	if want == 0 {
-		count = 100_000
+}
+
+// measure reports rows and bytes of the log a second, and what a row costs.
+func (r *rawReader) measure(b *testing.B, rows int64, read func() int64) {
+	b.Helper()
+	b.SetBytes(int64(r.bytes))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	used, start := processCPU(), time.Now()
+	for range b.N {
+		if got := read(); got != rows {
+			b.Fatalf("%d rows, want %d", got, rows)
+		}
 	}
-	b.ReportMetric(count*float64(b.N)/time.Since(start).Seconds(), "rows/s")
+	all := float64(rows) * float64(b.N)
+	b.ReportMetric(all/time.Since(start).Seconds(), "rows/s")
+	b.ReportMetric((processCPU()-used).Seconds()/all*1e6, "cpu-s/Mrow")
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/all, "allocs/row")
+}
+
+func goMySQL(s *servers.Server, f flavor) replication.BinlogSyncerConfig {
+	return replication.BinlogSyncerConfig{ServerID: 78, Flavor: string(f), Host: servers.Loopback, Port: uint16(s.Port), User: "tm", Password: "tm", ParseTime: true,
+		Logger: slog.New(slog.DiscardHandler)}
+}
+
+// throughGoMySQL reads until the row events add up.
+func throughGoMySQL(b *testing.B, c replication.BinlogSyncerConfig, from ingest.Position, want int64, count func(*replication.BinlogEvent) int64) (got int64) {
+	b.Helper()
+	syncer := replication.NewBinlogSyncer(c)
+	defer syncer.Close()
+	set, err := gomysql.ParseGTIDSet(c.Flavor, string(from))
+	if err != nil {
+		b.Fatal(err)
+	}
+	events, err := syncer.StartSyncGTID(set)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for got < want {
+		e, err := events.GetEvent(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if holdsRows(e.Header.EventType) {
+			got += count(e)
+		}
+	}
+	return got
+}
+
+func holdsRows(t replication.EventType) bool {
+	return t == replication.WRITE_ROWS_EVENTv1 || t == replication.WRITE_ROWS_EVENTv2
+}
+
+func processCPU() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err) // it has no way to fail
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // oneRow commits n rows one by one.

@@ -32,11 +32,14 @@ func (p *packets) next(dst []byte) ([]byte, error) {
 		if err := p.extend(); err != nil {
 			return dst, err
 		}
-		var hdr [4]byte
-		if _, err := io.ReadFull(p.br, hdr[:]); err != nil {
+		hdr, err := p.br.Peek(4) // a small array would escape into the reader: an allocation for each packet
+		if err != nil {
 			return dst, err
 		}
 		n := int(hdr[0]) | int(hdr[1])<<8 | int(hdr[2])<<16
+		if _, err := p.br.Discard(4); err != nil {
+			return dst, err
+		}
 		at := len(dst)
 		if cap(dst)-at < n {
 			dst = append(make([]byte, 0, 2*at+n+n/2), dst...)
