@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -159,3 +160,8 @@ func processCPU() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+var scale = flag.Float64("scale", 1, "part of the rows of the large benchmarks, to try them out")
+
+// scaled is a number of rows, in whole transactions.
+func scaled(rows int) int { return max(lineGroup, int(float64(rows)**scale)/lineGroup*lineGroup) }

@@ -69,6 +69,9 @@ type series struct {
 
 // run runs the suite's Go benchmarks. What they print goes to standard error as it comes.
 func (s suite) run(ctx context.Context, count int) ([]series, error) {
+	if s.once {
+		count = 1
+	}
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "-", "-bench", s.pattern, "-benchtime", s.time, "-count", fmt.Sprint(count), "-timeout", "2h", s.pkg)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

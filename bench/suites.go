@@ -15,6 +15,7 @@ type suite struct {
 	units   []string
 	reaches []reach
 	ratios  []ratio
+	once    bool   // too long to repeat: no A/A control
 	limits  string // what the figures say, and what limits them now
 }
 
@@ -94,6 +95,26 @@ var suites = []suite{
 			atLeast("duckdb/inserts", "rows/s", 500e3), atLeast("postgres/inserts", "rows/s", 250e3),
 		},
 		limits: "A backlog of 1 M inserts, or of 5 updates each of 100 k keys, in transactions of 10 k rows; the clock runs from the start of the daemon until the last row is visible. The log is durable, the warehouse commits are synced.",
+	},
+	{
+		name: "grows", title: "The joined view over more state and more changes", pkg: "./window/state", pattern: "^BenchmarkViewGrows$", time: "3x",
+		units:  []string{"ns/op", "cpu-ms"},
+		limits: "Rows of each of the two large tables, changes of one window; a window that changes more than 30 % of the anchors is evaluated whole, in buckets.",
+	},
+	{
+		name: "visible", title: "From a window's end to its rows in a query, 1 M rows in every window", pkg: "./bench", pattern: "^BenchmarkVisible$", time: "1x",
+		units: []string{"p50-s", "p99-s", "rows-in-the-largest-window"}, reaches: []reach{atMost("", "p99-s", 10)},
+		limits: "Fifteen windows of 20 s, the next one's rows coming meanwhile; embedded broker, DuckDB warehouse, MariaDB on the same cores. Of fifteen windows p99 is the worst.",
+	},
+	{
+		name: "restart", title: "From a daemon's start to its first publish, 5 M rows of state", pkg: "./bench", pattern: "^BenchmarkRestart$", time: "1x",
+		units:  []string{"s-to-publish"},
+		limits: "A joined view, windows of 5 s, one window to catch up with. Without its state file the daemon takes it from the last snapshot in the lake and the log.",
+	},
+	{
+		name: "large", title: "A window of 10 GB under 2 GB of memory", pkg: "./bench", pattern: "^BenchmarkLargeWindow$", time: "1x", once: true,
+		units: []string{"peak-RSS-bytes", "bytes-in-the-window", "s-to-write"}, reaches: []reach{atMost("", "peak-RSS-bytes", 2<<30)},
+		limits: "Rows of about 1 kB, each key twice, through Kafka; `memory: 512MiB`, GOMEMLIMIT=1GiB. The peak of the daemon's resident memory, with DuckDB's and the program's own pages.",
 	},
 	{
 		name: "idle", title: "An idle daemon with 100 tables, windows of 10 s", pkg: "./bench", pattern: "^BenchmarkIdle$", time: "1x",
