@@ -130,7 +130,7 @@ func BenchmarkLargeWindow(b *testing.B) {
 	server, db := shopServer(b)
 	realtest.Exec(b, db, "CREATE TABLE bench.t (id BIGINT NOT NULL PRIMARY KEY, v INT NOT NULL, body VARCHAR(1200) NOT NULL)")
 	kafka := realtest.Kafka(b, "log.retention.ms=-1")
-	p := shopProject(b, server, fmt.Sprintf("window: %s\nmemory: 512MiB\nlog: {brokers: [%q]}\n", largeWindow, kafka.Addr()), "  - replicate: shop.bench.t\n    into: raw\n")
+	p := shopProject(b, server, fmt.Sprintf("window: %s\nmemory: 512MiB\nlog: {brokers: [%q], replication: 1}\n", largeWindow, kafka.Addr()), "  - replicate: shop.bench.t\n    into: raw\n")
 	b.Setenv("GOMEMLIMIT", "1GiB")
 	p.start(b)
 	p.until(b, time.Minute, "SELECT count(*) AS n FROM tidemill.tables", 0)
