@@ -64,6 +64,7 @@ type exportInput struct {
 	ExportTime                     *float64                  `json:"ExportTime"`
 	ExportType                     string                    `json:"ExportType"`
 	IncrementalExportSpecification *incrementalSpecification `json:"IncrementalExportSpecification"`
+	FilterSpecification            any                       `json:"FilterSpecification,no"`
 }
 
 func (x *export) incremental() bool { return x.in.ExportType == "INCREMENTAL_EXPORT" }

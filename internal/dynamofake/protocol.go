@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type answer func() ([]byte, error)
 type call struct {
 	now  time.Time
 	info Call
+	done func() // called when the answer is out
 }
 
 func op[T any](run func(*Server, *call, *T) (answer, *apiError)) operation {
@@ -65,6 +67,17 @@ func operations() map[string]operation {
 	}
 }
 
+// elsewhere are the operations that AWS has and we don't.
+var elsewhere = strings.Fields(`
+	BatchExecuteStatement BatchGetItem CancelBulkOperation CreateBackup CreateGlobalTable DeleteBackup DeleteResourcePolicy
+	DescribeBackup DescribeBulkOperation DescribeContributorInsights DescribeEndpoints DescribeGlobalTable
+	DescribeGlobalTableSettings DescribeImport DescribeKinesisStreamingDestination DescribeLimits
+	DescribeTableReplicaAutoScaling DisableKinesisStreamingDestination EnableKinesisStreamingDestination ExecuteStatement
+	ExecuteTransaction GetResourcePolicy ImportTable ListBackups ListBulkOperations ListContributorInsights ListGlobalTables
+	ListImports ListTagsOfResource PutResourcePolicy Query RestoreTableFromBackup RestoreTableToPointInTime SearchVectors
+	StartBulkPutItems TagResource TransactGetItems UntagResource UpdateContributorInsights UpdateGlobalTable
+	UpdateGlobalTableSettings UpdateKinesisStreamingDestination UpdateTableReplicaAutoScaling`)
+
 const maxBody = 16 << 20 // BatchWriteItem takes 16 MB
 
 // ServeHTTP answers one call.
@@ -74,10 +87,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.send(w, http.StatusBadRequest, serialization("the body could not be read").body())
 		return
 	}
+	c := &call{done: func() {}}
+	out, failure := s.answer(r, c, body)
+	defer c.done()
 	if !wait(r, s.opts.Latency) {
 		return
 	}
-	out, failure := s.answer(r, body)
 	if failure == nil {
 		s.send(w, http.StatusOK, out)
 		return
@@ -121,14 +136,18 @@ func (s *Server) send(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(body) // a client that left is its own business
 }
 
-func (s *Server) answer(r *http.Request, body []byte) ([]byte, *apiError) {
+func (s *Server) answer(r *http.Request, c *call, body []byte) ([]byte, *apiError) {
 	target := r.Header.Get("X-Amz-Target")
+	_, name, _ := strings.Cut(target, ".")
 	known, ok := s.operations[target]
-	if r.Method != http.MethodPost || !ok {
+	if r.Method != http.MethodPost || !ok && !(slices.Contains(elsewhere, name) && strings.HasPrefix(target, "DynamoDB_20120810.")) {
 		return nil, refuse(coral+"UnknownOperationException", "")
 	}
 	if err := s.authenticate(r, body); err != nil {
 		return nil, err
+	}
+	if !ok {
+		return nil, notImplemented("the operation %s", name)
 	}
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-amz-json-1.0") {
 		return nil, serialization("the content type is not application/x-amz-json-1.0")
@@ -137,8 +156,7 @@ func (s *Server) answer(r *http.Request, body []byte) ([]byte, *apiError) {
 	if failure != nil {
 		return nil, failure
 	}
-	_, name, _ := strings.Cut(target, ".")
-	c := &call{info: subject(name, raw)}
+	c.info = subject(name, raw)
 	out, failure := s.run(c, known, raw)
 	if failure != nil {
 		return nil, failure
