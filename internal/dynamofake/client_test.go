@@ -104,14 +104,23 @@ func (r *rig) ok(err error) {
 // table makes a table with a string key id and a stream.
 func (r *rig) table(name string) string {
 	r.t.Helper()
-	out := must[*dynamodb.CreateTableOutput](r.t)(r.db.CreateTable(r.t.Context(), &dynamodb.CreateTableInput{
-		TableName:            &name,
+	in := sessions()
+	in.TableName = &name
+	return *must[*dynamodb.CreateTableOutput](r.t)(r.db.CreateTable(r.t.Context(), in)).TableDescription.LatestStreamArn
+}
+
+func sessions() *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
+		TableName:            ptr("sessions"),
 		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
 		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
 		BillingMode:          types.BillingModePayPerRequest,
 		StreamSpecification:  &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages},
-	}))
-	return *out.TableDescription.LatestStreamArn
+	}
+}
+
+func static() aws.CredentialsProvider {
+	return credentials.NewStaticCredentialsProvider("key", "secret", "")
 }
 
 func (r *rig) put(table, itemJSON string, args ...any) {
