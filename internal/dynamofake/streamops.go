@@ -215,13 +215,20 @@ func (sh *shard) place(c *call, in *getShardIteratorInput) (sequence, *apiError)
 		if at.After(c.now) {
 			return sequence{}, validation("The timestamp is in the future")
 		}
-		return sh.first(sort.Search(len(sh.records), func(i int) bool { return !sh.records[i].at.Truncate(time.Second).Before(at) })), nil
+		n, created := len(sh.records), func(i int) time.Time { return sh.records[i].at }
+		if sh.flood != nil {
+			n, created = int(sh.flood.count), func(i int) time.Time { return sh.flood.created(int64(i)) }
+		}
+		return sh.first(sort.Search(n, func(i int) bool { return !created(i).Truncate(time.Second).Before(at) })), nil
 	}
 	return sequence{}, validation("1 validation error detected: Value '%s' at 'shardIteratorType' failed to satisfy constraint: Member must satisfy enum value set: [AT_SEQUENCE_NUMBER, AFTER_SEQUENCE_NUMBER, TRIM_HORIZON, LATEST, AT_TIMESTAMP]", in.ShardIteratorType)
 }
 
 // first is the place before the i-th record, or behind all.
 func (sh *shard) first(i int) sequence {
+	if sh.flood != nil {
+		return sh.flood.base.add(uint64(i))
+	}
 	if i < len(sh.records) {
 		return sh.records[i].seq
 	}
@@ -244,6 +251,9 @@ func (sh *shard) placeOf(kind, number string) (sequence, *apiError) {
 
 // tip is the place behind everything written so far.
 func (sh *shard) tip() sequence {
+	if sh.flood != nil {
+		return sh.flood.base.add(uint64(sh.flood.count))
+	}
 	if n := len(sh.records); n > 0 {
 		return sh.records[n-1].seq.add(1)
 	}
@@ -318,6 +328,9 @@ func (s *Server) readPage(c *call, st *stream, sh *shard, at sequence, limit int
 
 // from is a page of records: full at limit records or maxBytes of them, never empty when there is one.
 func (sh *shard) from(at sequence, limit, maxBytes int) []record {
+	if sh.flood != nil {
+		return sh.flood.page(at, limit, maxBytes)
+	}
 	i := sort.Search(len(sh.records), func(i int) bool { return !sh.records[i].seq.less(at) })
 	bytes := 0
 	for j := i; j < len(sh.records); j++ {

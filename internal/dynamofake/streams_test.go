@@ -417,3 +417,53 @@ func TestEmptyPages(t *testing.T) {
 		t.Error("the closed shard has no end")
 	}
 }
+
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, dynamofake.Options{Shards: 2})
+	arn := r.table("sessions")
+	r.put("sessions", `{"id":{"S":"before"}}`)
+	f := flood(2501)
+	f.Step = time.Second
+	r.ok(r.srv.Flood("sessions", f))
+	r.put("sessions", `{"id":{"S":"after"}}`)
+	shards, _ := r.describe(arn)
+	if len(shards) != 6 {
+		t.Fatalf("%d shards, want 2 closed, 2 with the flood and 2 open ones", len(shards))
+	}
+	seen := map[string]bool{}
+	last := (*big.Int)(nil)
+	var created []time.Time
+	for _, sh := range shards {
+		records, next := r.read(r.horizon(arn, *sh.ShardId))
+		if open := sh.SequenceNumberRange.EndingSequenceNumber == nil; open != (next != nil) {
+			t.Errorf("shard %+v ends with the iterator %v", sh, next)
+		}
+		last = number(t, sh.SequenceNumberRange.StartingSequenceNumber)
+		for i, rec := range records {
+			if n := number(t, rec.Dynamodb.SequenceNumber); n.Cmp(last) <= 0 {
+				t.Fatalf("record %d: %v is not above %v", i, n, last)
+			} else {
+				last = n
+			}
+			seen[strings.Fields(events(records[i : i+1])[0])[1]] = true
+			created = append(created, *rec.Dynamodb.ApproximateCreationDateTime)
+		}
+		if end := sh.SequenceNumberRange.EndingSequenceNumber; end != nil && number(t, end).Cmp(last) < 0 {
+			t.Errorf("%s ends before its last record", *sh.ShardId)
+		}
+	}
+	if len(seen) != 2503 || !seen["s-0"] || !seen["s-2500"] || !seen["after"] {
+		t.Errorf("%d different records, want 2503", len(seen))
+	}
+	slices.SortFunc(created, time.Time.Compare)
+	if !created[0].Equal(start.Add(-2500*time.Second)) || !created[2502].Equal(start) {
+		t.Errorf("created from %v to %v, want one a second until now", created[0], created[2502])
+	}
+	again := must[*dynamodbstreams.GetRecordsOutput](t)(r.streams.GetRecords(t.Context(), &dynamodbstreams.GetRecordsInput{Limit: ptr(int32(1)), ShardIterator: must[*dynamodbstreams.GetShardIteratorOutput](t)(
+		r.streams.GetShardIterator(t.Context(), &dynamodbstreams.GetShardIteratorInput{StreamArn: &arn, ShardId: shards[2].ShardId, ShardIteratorType: st.ShardIteratorTypeAtTimestamp, Timestamp: ptr(start.Add(-2000 * time.Second))}),
+	).ShardIterator}))
+	if got := events(again.Records); len(got) != 1 || got[0] != "INSERT s-500" {
+		t.Errorf("from 2000 s ago: %v", got)
+	}
+}
