@@ -19,7 +19,7 @@ const (
 func (s *Server) exportTable(c *call, in *exportInput) (answer, *apiError) {
 	t, err := s.table(in.TableArn)
 	if err != nil {
-		return nil, refuse(modelled+"TableNotFoundException", "Table not found: %s", tableOfARN(in.TableArn))
+		return nil, refuse(modelled+"TableNotFoundException", "Table not found: %s", in.TableArn)
 	}
 	if s.opts.Exports == nil {
 		return nil, notImplemented("exports without a destination: set Options.Exports")
