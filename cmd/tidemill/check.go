@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,23 +11,42 @@ import (
 )
 
 func (c *cli) checkCommand() *cobra.Command {
-	return &cobra.Command{
+	var o checkOptions
+	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the project folder, without any network",
 		Long: `Check everything in the project folder that can be known without a network, and report
 every problem at once with its file, line and YAML path. Missing environment variables are
-warnings here and errors for run: a check in review has no secrets.`,
+warnings here and errors for run: a check in review has no secrets.
+
+The SQL of jobs is judged by the grammar of the warehouse, where tidemill knows one: redshift.
+With --sql, only the named files and folders are.`,
 		Example: `  tidemill check
-  tidemill check --config ./clinic`,
+  tidemill check --config ./clinic
+  tidemill check --sql reports/ --dialect redshift`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.check(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(o.sql) > 0 {
+				return c.checkSQL(cmd, o)
+			}
+			return c.check(cmd.Context())
+		},
 	}
+	cmd.Flags().StringArrayVar(&o.sql, "sql", nil, "judge these SQL files, or folders of them, instead of the project")
+	cmd.Flags().StringVar(&o.dialect, "dialect", "", "of --sql: redshift. Default: that of the project's warehouse")
+	return cmd
+}
+
+type checkOptions struct {
+	sql     []string
+	dialect string
 }
 
 func (c *cli) check(ctx context.Context) error {
 	a, err := daemon.Assemble(ctx, c.dir, c.env, kinds())
-	if err != nil {
-		return err
+	jobs, lerr := c.lintJobs(a)
+	if err = withProblems(err, jobs); err != nil || lerr != nil {
+		return errors.Join(err, lerr)
 	}
 	p := a.Project
 	for _, m := range p.Missing() {
