@@ -20,25 +20,37 @@ every problem at once with its file, line and YAML path. Missing environment var
 warnings here and errors for run: a check in review has no secrets.
 
 The SQL of jobs is judged by the grammar of the warehouse, where tidemill knows one: redshift.
-With --sql, only the named files and folders are.`,
+With --sql, only the named files and folders are.
+
+With --files, Parquet files are read as Redshift's COPY would read them: footer, every page
+header, every text. Files in S3 are fetched for that; it is the one check with a network.`,
 		Example: `  tidemill check
   tidemill check --config ./clinic
-  tidemill check --sql reports/ --dialect redshift`,
+  tidemill check --sql reports/ --dialect redshift
+  tidemill check --files ./data/lake
+  tidemill check --files 's3://lake/exports/2026?region=ap-southeast-1'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(o.sql) > 0 {
+			switch {
+			case len(o.sql) > 0 && len(o.files) > 0:
+				return usage(cmd, errors.New("--sql and --files are two checks: run them one after the other"))
+			case len(o.sql) > 0:
 				return c.checkSQL(cmd, o)
+			case len(o.files) > 0:
+				return c.checkFiles(cmd.Context(), o.files)
 			}
 			return c.check(cmd.Context())
 		},
 	}
 	cmd.Flags().StringArrayVar(&o.sql, "sql", nil, "judge these SQL files, or folders of them, instead of the project")
 	cmd.Flags().StringVar(&o.dialect, "dialect", "", "of --sql: redshift. Default: that of the project's warehouse")
+	cmd.Flags().StringArrayVar(&o.files, "files", nil, "check these Parquet files, folders or s3://bucket/prefix instead of the project")
 	return cmd
 }
 
 type checkOptions struct {
 	sql     []string
+	files   []string
 	dialect string
 }
 
