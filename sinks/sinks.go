@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidemill/tidemill/internal/rslint"
 	"github.com/tidemill/tidemill/window"
 )
 
@@ -15,7 +16,14 @@ import (
 type Set struct {
 	Stores     map[string]func(address string) (window.Store, error)
 	Warehouses map[string]func(address string) (window.Sink, error)
+	// Linters judge SQL that people write for a warehouse, without one, by its dialect's name, which is its scheme. A
+	// warehouse that is not here judges when it runs.
+	Linters map[string]Linter
 }
+
+// Linter returns what a warehouse would not run of a text. Templates stand for expressions; oneSelect wants exactly one
+// SELECT.
+type Linter func(sql string, oneSelect bool) []rslint.Finding
 
 // folderScheme serves store addresses that are plain paths.
 const folderScheme = "folder"

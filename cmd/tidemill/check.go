@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,23 +11,54 @@ import (
 )
 
 func (c *cli) checkCommand() *cobra.Command {
-	return &cobra.Command{
+	var o checkOptions
+	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the project folder, without any network",
 		Long: `Check everything in the project folder that can be known without a network, and report
 every problem at once with its file, line and YAML path. Missing environment variables are
-warnings here and errors for run: a check in review has no secrets.`,
+warnings here and errors for run: a check in review has no secrets.
+
+The SQL of jobs is judged by the grammar of the warehouse, where tidemill knows one: redshift.
+With --sql, only the named files and folders are.
+
+With --files, Parquet files are read as Redshift's COPY would read them: footer, every page
+header, every text. Files in S3 are fetched for that; it is the one check with a network.`,
 		Example: `  tidemill check
-  tidemill check --config ./clinic`,
+  tidemill check --config ./clinic
+  tidemill check --sql reports/ --dialect redshift
+  tidemill check --files ./data/lake
+  tidemill check --files 's3://lake/exports/2026?region=ap-southeast-1'`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.check(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case len(o.sql) > 0 && len(o.files) > 0:
+				return usage(cmd, errors.New("--sql and --files are two checks: run them one after the other"))
+			case len(o.sql) > 0:
+				return c.checkSQL(cmd, o)
+			case len(o.files) > 0:
+				return c.checkFiles(cmd.Context(), o.files)
+			}
+			return c.check(cmd.Context())
+		},
 	}
+	cmd.Flags().StringArrayVar(&o.sql, "sql", nil, "judge these SQL files, or folders of them, instead of the project")
+	cmd.Flags().StringVar(&o.dialect, "dialect", "", "of --sql: redshift. Default: that of the project's warehouse")
+	cmd.Flags().StringArrayVar(&o.files, "files", nil, "check these Parquet files, folders or s3://bucket/prefix instead of the project")
+	return cmd
+}
+
+type checkOptions struct {
+	sql     []string
+	files   []string
+	dialect string
 }
 
 func (c *cli) check(ctx context.Context) error {
 	a, err := daemon.Assemble(ctx, c.dir, c.env, kinds())
-	if err != nil {
-		return err
+	jobs, lerr := c.lintJobs(a)
+	if err = withProblems(err, jobs); err != nil || lerr != nil {
+		return errors.Join(err, lerr)
 	}
 	p := a.Project
 	for _, m := range p.Missing() {

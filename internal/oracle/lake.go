@@ -12,6 +12,8 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/tidemill/tidemill/internal/pqcheck"
 )
 
 // opColumn is the last column of every part: 1 upsert, 2 delete.
@@ -25,6 +27,10 @@ type Op struct {
 
 // ReadPart reads a part with parquet-go and returns its column names (without the operation) and operations in file order.
 func ReadPart(path string) ([]string, []Op, error) {
+	_, found, err := pqcheck.File(path, pqcheck.Options{MaxText: -1})
+	if err = errors.Join(err, pqcheck.Err(found)); err != nil {
+		return nil, nil, fmt.Errorf("checking part: %w", err)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening part: %w", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/pqcheck"
 )
 
 // Report is what Check found in a file.
@@ -19,9 +20,13 @@ type Report struct {
 	Digest    Digest // per column
 }
 
-// Check reads a whole file with parquet-go, the library that did not write it, and compares schema, encodings, page
-// version and codec with the profile (invariant 1).
+// Check reads a whole file with parquet-go, the library that did not write it, and compares it with the profile (invariant
+// 1): what every loader has to know of it, and what our own files are besides.
 func Check(path string, s Schema) (Report, error) {
+	_, found, err := pqcheck.File(path, s.staging())
+	if err = errors.Join(err, pqcheck.Err(found)); err != nil {
+		return Report{}, fmt.Errorf("checking %s: %w", path, err)
+	}
 	r, err := check(path, s)
 	if err != nil {
 		return Report{}, fmt.Errorf("checking %s: %w", path, err)
@@ -50,7 +55,7 @@ func check(path string, s Schema) (r Report, err error) {
 	r = Report{Rows: pf.NumRows(), RowGroups: len(pf.RowGroups()), Digest: make(Digest, len(cols))}
 	for g, rg := range pf.RowGroups() {
 		for i, chunk := range rg.ColumnChunks() {
-			if err := checkChunk(&pf.Metadata().RowGroups[g].Columns[i].MetaData); err != nil {
+			if err := checkCodec(&pf.Metadata().RowGroups[g].Columns[i].MetaData); err != nil {
 				return r, fmt.Errorf("row group %d, column %s: %w", g, cols[i].Name, err)
 			}
 			n, err := digestChunk(chunk, &r.Digest[i])

@@ -193,6 +193,49 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
+// TestWideRows: row groups and files keep their size however large the rows are, and the bytes do not depend on batches.
+func TestWideRows(t *testing.T) {
+	s := &ingest.Schema{Columns: []ingest.Column{{Name: "id", Type: ingest.Type{Kind: ingest.Int64}}, {Name: "note", Type: ingest.Type{Kind: ingest.Text}}}}
+	rows := func(cut int) []arrow.RecordBatch {
+		var out []arrow.RecordBatch
+		b := ingest.NewBuilder(s)
+		r := rand.New(rand.NewPCG(3, 4))
+		note := make([]byte, 2000)
+		for i := range 20_000 {
+			for j := range note {
+				note[j] = byte('a' + r.IntN(26))
+			}
+			b.Cols[0].Int64(int64(i))
+			b.Cols[1].Bytes(note)
+			b.End(ingest.Upsert)
+			if (i+1)%cut == 0 {
+				out = append(out, b.Record())
+				b = ingest.NewBuilder(s)
+			}
+		}
+		return out
+	}
+	ps := Schema{Columns: s.Columns, Op: true}
+	small := func(w *Writer) { w.groupBytes, w.mostBytes, w.partBytes = 2<<20, 4<<20, 6<<20 }
+	files := write(t, t.TempDir(), "p", ps, rows(20_000), small)
+	cut := write(t, t.TempDir(), "p", ps, rows(500), small)
+	if len(files) < 3 || len(files) != len(cut) {
+		t.Fatalf("%d and %d files", len(files), len(cut))
+	}
+	for i, f := range files {
+		r, err := Check(f.Path, ps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Bytes > 9<<20 || f.Bytes/int64(r.RowGroups) > 3<<20 {
+			t.Errorf("%d row groups in %d bytes", r.RowGroups, f.Bytes)
+		}
+		if f.SHA256 != cut[i].SHA256 {
+			t.Errorf("file %d differs", i)
+		}
+	}
+}
+
 // What lies beneath a NULL is not zero in the results of DuckDB: it must not show, neither in bytes nor in the choice of
 // dictionaries.
 func TestSameBytesWhateverIsBeneathNULL(t *testing.T) {
@@ -291,9 +334,9 @@ func TestCheckRefuses(t *testing.T) {
 	}
 	s := Schema{Columns: []ingest.Column{{Name: "name", Type: ingest.Type{Kind: ingest.Text}}}}
 	for want, opts := range map[string][]pqgo.WriterOption{
-		"codec":     nil,
-		"encoding":  {pqgo.Compression(&pqgo.Zstd)},
-		"page type": {pqgo.Compression(&pqgo.Zstd), pqgo.DefaultEncodingFor(pqgo.ByteArray, &pqgo.Plain)},
+		"codec is SNAPPY": {pqgo.DataPageVersion(1), pqgo.Compression(&pqgo.Snappy), pqgo.DefaultEncodingFor(pqgo.ByteArray, &pqgo.Plain)},
+		"encoding":        {pqgo.DataPageVersion(1), pqgo.Compression(&pqgo.Zstd)},
+		"page-version":    {pqgo.Compression(&pqgo.Zstd), pqgo.DefaultEncodingFor(pqgo.ByteArray, &pqgo.Plain)},
 	} {
 		var buf bytes.Buffer
 		w := pqgo.NewGenericWriter[row](&buf, opts...)

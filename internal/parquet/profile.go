@@ -6,6 +6,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/pqcheck"
 )
 
 // wantType is how the profile stores a kind: physical type, byte length, logical type, in parquet-go's words.
@@ -45,25 +46,19 @@ func decimalBytes(precision int32) int {
 	return [...]int{0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 5, 5, 6, 6, 6, 7, 7, 8, 8, 9, 9, 9, 10, 10, 11, 11, 11, 12, 12, 13, 13, 13, 14, 14, 15, 15, 16, 16, 16}[precision]
 }
 
-// checkChunk refuses a column chunk that Redshift's reader might not decode.
-func checkChunk(m *format.ColumnMetaData) error {
+// checkCodec refuses a codec that is not ours. What Redshift decodes beside it is pqcheck's to know.
+func checkCodec(m *format.ColumnMetaData) error {
 	if m.Codec != format.Zstd {
 		return fmt.Errorf("codec is %s, want ZSTD", m.Codec)
 	}
-	for _, e := range m.Encoding {
-		switch e {
-		case format.Plain, format.RLE, format.RLEDictionary, format.PlainDictionary:
-		default:
-			return fmt.Errorf("encoding %s is outside the profile", e)
-		}
-	}
-	if len(m.EncodingStats) == 0 {
-		return fmt.Errorf("no page statistics: the page version cannot be checked")
-	}
-	for _, s := range m.EncodingStats {
-		if s.PageType != format.DataPage && s.PageType != format.DictionaryPage {
-			return fmt.Errorf("page type %s, want data page V1", s.PageType)
-		}
-	}
 	return nil
+}
+
+// staging is the schema as a loader's staging table has it. Its texts are of any length: that is the warehouse's to say.
+func (s Schema) staging() pqcheck.Options {
+	o := pqcheck.Options{MaxText: -1}
+	for _, c := range s.all() {
+		o.Columns = append(o.Columns, pqcheck.Column{Name: c.Name, Text: c.Type.Kind == ingest.Text || c.Type.Kind == ingest.JSON})
+	}
+	return o
 }

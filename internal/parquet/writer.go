@@ -26,7 +26,8 @@ type File struct {
 const (
 	rowGroupBytes = 64 << 20  // of values, before encoding
 	partBytes     = 128 << 20 // of a file; exceeded by at most one row group
-	unitRows      = 16 << 10  // row groups end at multiples of this many rows
+	unitRows      = 16 << 10  // row groups end at multiples of this many rows, unless these rows are too large for one
+	mostBytes     = 112 << 20 // of values: what is more is written as several row groups of about rowGroupBytes
 )
 
 // Writer writes batches into as many files as they need: NAME-0000.parquet, NAME-0001.parquet and so on.
@@ -35,7 +36,7 @@ type Writer struct {
 	schema    Schema
 	arrow     *arrow.Schema
 
-	groupBytes, partBytes int64 // the constants, smaller in tests
+	groupBytes, mostBytes, partBytes int64 // the constants, smaller in tests
 
 	unit      []arrow.RecordBatch // rows of the unfinished unit
 	unitRows  int64
@@ -48,7 +49,7 @@ type Writer struct {
 
 // NewWriter returns a writer of files in dir, which exists. Nothing is created before the first row.
 func NewWriter(dir, name string, s Schema) *Writer {
-	return &Writer{dir: dir, name: name, schema: s, arrow: s.Arrow(), groupBytes: rowGroupBytes, partBytes: partBytes}
+	return &Writer{dir: dir, name: name, schema: s, arrow: s.Arrow(), groupBytes: rowGroupBytes, mostBytes: mostBytes, partBytes: partBytes}
 }
 
 // Write appends a batch. It may keep a reference to it.
@@ -73,24 +74,34 @@ func (w *Writer) Write(ctx context.Context, b arrow.RecordBatch) error {
 
 // endUnit moves the unit to the row group, and ends the row group and the file when they are full.
 func (w *Writer) endUnit(ctx context.Context) error {
-	for _, b := range w.unit {
-		w.groupSize += valueBytes(b)
-	}
-	w.group = append(w.group, w.unit...)
-	w.unit, w.unitRows = w.unit[:0], 0
+	w.joinUnit()
 	if w.groupSize < w.groupBytes {
 		return nil
 	}
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
-	if w.part.written() < w.partBytes {
+	return w.endFull()
+}
+
+// joinUnit moves the unit to the row group.
+func (w *Writer) joinUnit() {
+	for _, b := range w.unit {
+		w.groupSize += valueBytes(b)
+	}
+	w.group = append(w.group, w.unit...)
+	w.unit, w.unitRows = w.unit[:0], 0
+}
+
+// endFull ends the file if it has its size.
+func (w *Writer) endFull() error {
+	if w.part == nil || w.part.written() < w.partBytes {
 		return nil
 	}
 	return w.endPart()
 }
 
-// flush writes the collected rows as one row group.
+// flush writes the collected rows as one row group, or as several if they are large: 16,384 rows of long texts may be 1 GB.
 func (w *Writer) flush(ctx context.Context) error {
 	if len(w.group) == 0 {
 		return nil
@@ -104,8 +115,34 @@ func (w *Writer) flush(ctx context.Context) error {
 			c.Release()
 		}
 	}()
+	pieces := int64(1)
+	if w.groupSize > w.mostBytes {
+		pieces = (w.groupSize + w.groupBytes - 1) / w.groupBytes
+	}
 	releaseAll(w.group)
 	w.group, w.groupSize = w.group[:0], 0
+	rows := int64(cols[0].Len())
+	each := (rows + pieces - 1) / pieces
+	for at := int64(0); at < rows; at += each {
+		if err := w.rowGroup(ctx, cols, at, min(at+each, rows)); err != nil {
+			return err
+		}
+		if at+each < rows {
+			if err := w.endFull(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rowGroup writes some of the rows as one row group of the open file, or of a new one.
+func (w *Writer) rowGroup(ctx context.Context, all []arrow.Array, from, to int64) (err error) {
+	cols := make([]arrow.Array, len(all))
+	for i, c := range all {
+		cols[i] = array.NewSlice(c, from, to)
+		defer cols[i].Release()
+	}
 	if w.part == nil {
 		path := filepath.Join(w.dir, fmt.Sprintf("%s-%04d.parquet", w.name, len(w.files)))
 		if w.part, err = newPart(path, w.arrow, dictionaries(w.arrow, cols)); err != nil {
@@ -167,8 +204,7 @@ func (w *Writer) endPart() error {
 // and the caller removes dir.
 func (w *Writer) Close(ctx context.Context) ([]File, error) {
 	defer w.release()
-	w.group = append(w.group, w.unit...)
-	w.unit = nil
+	w.joinUnit()
 	err := w.flush(ctx)
 	if w.part != nil {
 		err = errors.Join(err, w.endPart())

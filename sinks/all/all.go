@@ -1,6 +1,7 @@
 package all
 
 import (
+	"github.com/tidemill/tidemill/internal/rslint"
 	"github.com/tidemill/tidemill/sinks"
 	"github.com/tidemill/tidemill/sinks/duckdb"
 	"github.com/tidemill/tidemill/sinks/folder"
@@ -20,6 +21,11 @@ func Set() sinks.Set {
 			"duckdb":     warehouse(duckdb.New),
 			"postgres":   warehouse(postgres.New),
 			"postgresql": warehouse(postgres.New),
+		},
+		Linters: map[string]sinks.Linter{
+			"redshift": func(sql string, oneSelect bool) []rslint.Finding {
+				return rslint.Check(sql, rslint.Options{Templates: true, OneSelect: oneSelect})
+			},
 		},
 	}
 }
