@@ -58,7 +58,7 @@ type exportInput struct {
 	S3BucketOwner                  string                    `json:"S3BucketOwner"`
 	S3Prefix                       string                    `json:"S3Prefix"`
 	S3SseAlgorithm                 string                    `json:"S3SseAlgorithm"`
-	S3SseKmsKeyId                  string                    `json:"S3SseKmsKeyId"` //nolint:revive // the member's name
+	S3SseKmsKeyId                  string                    `json:"S3SseKmsKeyId"`
 	ClientToken                    string                    `json:"ClientToken"`
 	ExportFormat                   string                    `json:"ExportFormat"`
 	ExportTime                     *float64                  `json:"ExportTime"`

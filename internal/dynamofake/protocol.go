@@ -212,6 +212,10 @@ func subject(operation string, raw map[string]any) Call {
 	if _, name, ok := strings.Cut(c.Table, ":table/"); ok {
 		c.Table = name
 	}
+	if batch, _ := raw["RequestItems"].(map[string]any); len(batch) == 1 {
+		for c.Table = range batch {
+		}
+	}
 	return c
 }
 

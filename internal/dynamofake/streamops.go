@@ -55,13 +55,13 @@ func pageLimit(asked *int, most int) (int, *apiError) {
 }
 
 type shardFilter struct {
-	ShardId string `json:"ShardId"` //nolint:revive // the member's name
+	ShardId string `json:"ShardId"`
 	Type    string `json:"Type"`
 }
 
 type describeStreamInput struct {
 	StreamArn             string       `json:"StreamArn"`
-	ExclusiveStartShardId string       `json:"ExclusiveStartShardId"` //nolint:revive // the member's name
+	ExclusiveStartShardId string       `json:"ExclusiveStartShardId"`
 	Limit                 *int         `json:"Limit"`
 	ShardFilter           *shardFilter `json:"ShardFilter"`
 }
@@ -172,7 +172,7 @@ func parseIterator(text string) (place, bool) {
 
 type getShardIteratorInput struct {
 	StreamArn         string   `json:"StreamArn"`
-	ShardId           string   `json:"ShardId"` //nolint:revive // the member's name
+	ShardId           string   `json:"ShardId"`
 	ShardIteratorType string   `json:"ShardIteratorType"`
 	SequenceNumber    string   `json:"SequenceNumber"`
 	Timestamp         *float64 `json:"Timestamp"`
