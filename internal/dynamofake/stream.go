@@ -86,7 +86,7 @@ func (st *stream) lineage() *lineage {
 	}
 	st.roots++
 	st.highest = max(st.highest, hi)
-	return &lineage{sequence{hi, lowBase - 20*largestStride}}
+	return &lineage{sequence{hi, lowBase - 4*largestStride}}
 }
 
 // sibling makes the counter of a further child: above its parent's numbers, as above all others.
