@@ -213,7 +213,8 @@ func subject(operation string, raw map[string]any) Call {
 		c.Table = name
 	}
 	if batch, _ := raw["RequestItems"].(map[string]any); len(batch) == 1 {
-		for c.Table = range batch {
+		for name := range batch {
+			c.Table = name
 		}
 	}
 	return c
