@@ -9,19 +9,19 @@ import (
 )
 
 type updateItemInput struct {
-	TableName                           string            `json:"TableName"`
-	Key                                 item              `json:"Key"`
-	UpdateExpression                    string            `json:"UpdateExpression"`
-	ReturnValues                        string            `json:"ReturnValues"`
-	ConditionExpression                 string            `json:"ConditionExpression"`
-	ExpressionAttributeNames            map[string]string `json:"ExpressionAttributeNames"`
-	ExpressionAttributeValues           map[string]value  `json:"ExpressionAttributeValues"`
-	ReturnValuesOnConditionCheckFailure string            `json:"ReturnValuesOnConditionCheckFailure"`
-	ReturnConsumedCapacity              string            `json:"ReturnConsumedCapacity"`
-	ReturnItemCollectionMetrics         string            `json:"ReturnItemCollectionMetrics"`
-	AttributeUpdates                    any               `json:"AttributeUpdates,no"`
-	ConditionalOperator                 any               `json:"ConditionalOperator,no"`
-	Expected                            any               `json:"Expected,no"`
+	TableName                           string            `aws:"TableName"`
+	Key                                 item              `aws:"Key"`
+	UpdateExpression                    string            `aws:"UpdateExpression"`
+	ReturnValues                        string            `aws:"ReturnValues"`
+	ConditionExpression                 string            `aws:"ConditionExpression"`
+	ExpressionAttributeNames            map[string]string `aws:"ExpressionAttributeNames"`
+	ExpressionAttributeValues           map[string]value  `aws:"ExpressionAttributeValues"`
+	ReturnValuesOnConditionCheckFailure string            `aws:"ReturnValuesOnConditionCheckFailure"`
+	ReturnConsumedCapacity              string            `aws:"ReturnConsumedCapacity"`
+	ReturnItemCollectionMetrics         string            `aws:"ReturnItemCollectionMetrics"`
+	AttributeUpdates                    any               `aws:"AttributeUpdates,no"`
+	ConditionalOperator                 any               `aws:"ConditionalOperator,no"`
+	Expected                            any               `aws:"Expected,no"`
 }
 
 func (s *Server) updateItem(c *call, in *updateItemInput) (answer, *apiError) {
@@ -50,17 +50,17 @@ func (s *Server) updateItem(c *call, in *updateItemInput) (answer, *apiError) {
 
 type itemRequest struct {
 	PutRequest *struct {
-		Item item `json:"Item"`
-	} `json:"PutRequest"`
+		Item item `aws:"Item"`
+	} `aws:"PutRequest"`
 	DeleteRequest *struct {
-		Key item `json:"Key"`
-	} `json:"DeleteRequest"`
+		Key item `aws:"Key"`
+	} `aws:"DeleteRequest"`
 }
 
 type batchWriteItemInput struct {
-	RequestItems                map[string][]itemRequest `json:"RequestItems"`
-	ReturnConsumedCapacity      string                   `json:"ReturnConsumedCapacity"`
-	ReturnItemCollectionMetrics string                   `json:"ReturnItemCollectionMetrics"`
+	RequestItems                map[string][]itemRequest `aws:"RequestItems"`
+	ReturnConsumedCapacity      string                   `aws:"ReturnConsumedCapacity"`
+	ReturnItemCollectionMetrics string                   `aws:"ReturnItemCollectionMetrics"`
 }
 
 const (
@@ -158,35 +158,34 @@ func (s *Server) unprocessed(writes []write) map[string][]any {
 
 // transactWrite is one of the four things that a transaction's item may be; the members are those of all four.
 type transactWrite struct {
-	TableName                           string            `json:"TableName"`
-	Item                                item              `json:"Item"`
-	Key                                 item              `json:"Key"`
-	UpdateExpression                    string            `json:"UpdateExpression"`
-	ConditionExpression                 string            `json:"ConditionExpression"`
-	ExpressionAttributeNames            map[string]string `json:"ExpressionAttributeNames"`
-	ExpressionAttributeValues           map[string]value  `json:"ExpressionAttributeValues"`
-	ReturnValuesOnConditionCheckFailure string            `json:"ReturnValuesOnConditionCheckFailure"`
+	TableName                           string            `aws:"TableName"`
+	Item                                item              `aws:"Item"`
+	Key                                 item              `aws:"Key"`
+	UpdateExpression                    string            `aws:"UpdateExpression"`
+	ConditionExpression                 string            `aws:"ConditionExpression"`
+	ExpressionAttributeNames            map[string]string `aws:"ExpressionAttributeNames"`
+	ExpressionAttributeValues           map[string]value  `aws:"ExpressionAttributeValues"`
+	ReturnValuesOnConditionCheckFailure string            `aws:"ReturnValuesOnConditionCheckFailure"`
 }
 
 type transactItem struct {
-	ConditionCheck *transactWrite `json:"ConditionCheck"`
-	Delete         *transactWrite `json:"Delete"`
-	Put            *transactWrite `json:"Put"`
-	Update         *transactWrite `json:"Update"`
+	ConditionCheck *transactWrite `aws:"ConditionCheck"`
+	Delete         *transactWrite `aws:"Delete"`
+	Put            *transactWrite `aws:"Put"`
+	Update         *transactWrite `aws:"Update"`
 }
 
 type transactWriteItemsInput struct {
-	TransactItems               []transactItem `json:"TransactItems"`
-	ClientRequestToken          string         `json:"ClientRequestToken"`
-	ReturnConsumedCapacity      string         `json:"ReturnConsumedCapacity"`
-	ReturnItemCollectionMetrics string         `json:"ReturnItemCollectionMetrics"`
+	TransactItems               []transactItem `aws:"TransactItems"`
+	ClientRequestToken          string         `aws:"ClientRequestToken"`
+	ReturnConsumedCapacity      string         `aws:"ReturnConsumedCapacity"`
+	ReturnItemCollectionMetrics string         `aws:"ReturnItemCollectionMetrics"`
 }
 
 // token remembers what a client's idempotency token stood for.
 type token struct {
 	until   time.Time
 	request string
-	answer  any
 }
 
 const tokenLife = 10 * time.Minute

@@ -158,36 +158,44 @@ func rawRecords(b *testing.B, endpoint, iterator string) []byte {
 	return body
 }
 
-// BenchmarkReadSDK is the same with the SDK's decoder in the reader.
+// BenchmarkReadSDK is the same with the SDK's decoder in the reader: as it comes, and with request bodies that stay open
+// (see steady): without, it loses connections and waits before each repeat.
 func BenchmarkReadSDK(b *testing.B) {
-	srv, arn := filled(b)
-	for i := range benchRecords {
-		if err := srv.Put("sessions", fmt.Sprintf(session, i, i)); err != nil {
-			b.Fatal(err)
-		}
+	idle := &http.Transport{}
+	b.Cleanup(idle.CloseIdleConnections)
+	for name, client := range map[string]dynamodbstreams.HTTPClient{"as it comes": nil, "steady": steady{&http.Client{Transport: idle}}} {
+		b.Run(name, func(b *testing.B) {
+			srv, arn := filled(b)
+			if err := srv.Flood("sessions", flood(benchRecords)); err != nil {
+				b.Fatal(err)
+			}
+			endpoint := srv.Endpoint()
+			readBySDK(b, dynamodbstreams.New(dynamodbstreams.Options{BaseEndpoint: &endpoint, Region: "us-east-1", Credentials: static(), HTTPClient: client}), srv, arn)
+		})
 	}
-	endpoint := srv.Endpoint()
-	streams := dynamodbstreams.New(dynamodbstreams.Options{BaseEndpoint: &endpoint, Region: "us-east-1", Credentials: static()})
-	shard, err := srv.Shards("sessions")
+}
+
+func readBySDK(b *testing.B, streams *dynamodbstreams.Client, srv *dynamofake.Server, arn string) {
+	b.Helper()
+	shards, err := srv.Shards("sessions")
 	if err != nil {
 		b.Fatal(err)
 	}
-	records, used := 0, cpu()
+	records, used, before := 0, cpu(), srv.Calls("GetRecords")
+	pages := 0
 	for b.Loop() {
-		it, err := streams.GetShardIterator(b.Context(), &dynamodbstreams.GetShardIteratorInput{StreamArn: &arn, ShardId: &shard[0].ID, ShardIteratorType: st.ShardIteratorTypeTrimHorizon})
+		it, err := streams.GetShardIterator(b.Context(), &dynamodbstreams.GetShardIteratorInput{StreamArn: &arn, ShardId: &shards[1].ID, ShardIteratorType: st.ShardIteratorTypeTrimHorizon})
 		if err != nil {
 			b.Fatal(err)
 		}
-		for next := it.ShardIterator; ; {
+		for next := it.ShardIterator; next != nil; pages++ {
 			out, err := streams.GetRecords(b.Context(), &dynamodbstreams.GetRecordsInput{ShardIterator: next})
 			if err != nil {
 				b.Fatal(err)
-			}
-			if len(out.Records) == 0 {
-				break
 			}
 			records, next = records+len(out.Records), out.NextShardIterator
 		}
 	}
 	report(b, records, cpu()-used)
+	b.ReportMetric(float64(srv.Calls("GetRecords")-before-pages)/float64(pages), "repeats/page")
 }

@@ -36,7 +36,7 @@ func decode(m map[string]any, dst reflect.Value) *apiError {
 	t := dst.Type()
 	seen := 0
 	for i := range t.NumField() {
-		name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		name, options, _ := strings.Cut(t.Field(i).Tag.Get("aws"), ",")
 		raw, ok := m[name]
 		if !ok {
 			continue
@@ -69,7 +69,7 @@ func unknownMember(m map[string]any, t reflect.Type) *apiError {
 
 func hasMember(t reflect.Type, name string) bool {
 	for i := range t.NumField() {
-		if known, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); known == name {
+		if known, _, _ := strings.Cut(t.Field(i).Tag.Get("aws"), ","); known == name {
 			return true
 		}
 	}

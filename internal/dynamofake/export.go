@@ -47,24 +47,24 @@ type export struct {
 }
 
 type incrementalSpecification struct {
-	ExportFromTime *float64 `json:"ExportFromTime"`
-	ExportToTime   *float64 `json:"ExportToTime"`
-	ExportViewType string   `json:"ExportViewType"`
+	ExportFromTime *float64 `aws:"ExportFromTime"`
+	ExportToTime   *float64 `aws:"ExportToTime"`
+	ExportViewType string   `aws:"ExportViewType"`
 }
 
 type exportInput struct {
-	TableArn                       string                    `json:"TableArn"`
-	S3Bucket                       string                    `json:"S3Bucket"`
-	S3BucketOwner                  string                    `json:"S3BucketOwner"`
-	S3Prefix                       string                    `json:"S3Prefix"`
-	S3SseAlgorithm                 string                    `json:"S3SseAlgorithm"`
-	S3SseKmsKeyId                  string                    `json:"S3SseKmsKeyId"` //nolint:revive // the member's name
-	ClientToken                    string                    `json:"ClientToken"`
-	ExportFormat                   string                    `json:"ExportFormat"`
-	ExportTime                     *float64                  `json:"ExportTime"`
-	ExportType                     string                    `json:"ExportType"`
-	IncrementalExportSpecification *incrementalSpecification `json:"IncrementalExportSpecification"`
-	FilterSpecification            any                       `json:"FilterSpecification,no"`
+	TableArn                       string                    `aws:"TableArn"`
+	S3Bucket                       string                    `aws:"S3Bucket"`
+	S3BucketOwner                  string                    `aws:"S3BucketOwner"`
+	S3Prefix                       string                    `aws:"S3Prefix"`
+	S3SseAlgorithm                 string                    `aws:"S3SseAlgorithm"`
+	S3SseKmsKeyId                  string                    `aws:"S3SseKmsKeyId"`
+	ClientToken                    string                    `aws:"ClientToken"`
+	ExportFormat                   string                    `aws:"ExportFormat"`
+	ExportTime                     *float64                  `aws:"ExportTime"`
+	ExportType                     string                    `aws:"ExportType"`
+	IncrementalExportSpecification *incrementalSpecification `aws:"IncrementalExportSpecification"`
+	FilterSpecification            any                       `aws:"FilterSpecification,no"`
 }
 
 func (x *export) incremental() bool { return x.in.ExportType == "INCREMENTAL_EXPORT" }

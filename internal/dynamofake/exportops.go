@@ -188,7 +188,7 @@ func (x *export) description(now time.Time) map[string]any {
 }
 
 type describeExportInput struct {
-	ExportArn string `json:"ExportArn"`
+	ExportArn string `aws:"ExportArn"`
 }
 
 func (s *Server) describeExport(c *call, in *describeExportInput) (answer, *apiError) {
@@ -200,9 +200,9 @@ func (s *Server) describeExport(c *call, in *describeExportInput) (answer, *apiE
 }
 
 type listExportsInput struct {
-	TableArn   string `json:"TableArn"`
-	MaxResults *int   `json:"MaxResults"`
-	NextToken  string `json:"NextToken"`
+	TableArn   string `aws:"TableArn"`
+	MaxResults *int   `aws:"MaxResults"`
+	NextToken  string `aws:"NextToken"`
 }
 
 func (s *Server) listExports(_ *call, in *listExportsInput) (answer, *apiError) {

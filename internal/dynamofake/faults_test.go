@@ -102,6 +102,13 @@ func TestFaultsAreAimed(t *testing.T) {
 	r.srv.Fail(dynamofake.Fault{Failure: dynamofake.LimitExceeded, Table: "sessions", Operation: "GetRecords"})
 	want("one table", []string{read(itA), read(itB), read(itO), code(r.list())}, limit, limit, "", "")
 	r.srv.ClearFaults()
+	r.srv.Fail(dynamofake.Fault{Failure: dynamofake.Throttling, Table: "sessions"})
+	batch := func(table string) string {
+		_, err := r.db.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: {{PutRequest: &types.PutRequest{Item: attrs{"id": str("a")}}}}}})
+		return code(err)
+	}
+	want("a batch of one table", []string{batch("sessions"), batch("other")}, slow, "")
+	r.srv.ClearFaults()
 	r.srv.Fail(dynamofake.Fault{Failure: dynamofake.Throttling, Operation: "GetRecords", Skip: 1, Times: 2})
 	want("skip one, fail two", []string{read(itA), read(itA), read(itA), read(itA)}, "", slow, slow, "")
 	r.srv.Fail(dynamofake.Fault{Failure: dynamofake.Throttling, Operation: "GetRecords", Every: 3})

@@ -7,17 +7,17 @@ import (
 )
 
 type putItemInput struct {
-	TableName                           string            `json:"TableName"`
-	Item                                item              `json:"Item"`
-	ReturnValues                        string            `json:"ReturnValues"`
-	ConditionExpression                 string            `json:"ConditionExpression"`
-	ExpressionAttributeNames            map[string]string `json:"ExpressionAttributeNames"`
-	ExpressionAttributeValues           map[string]value  `json:"ExpressionAttributeValues"`
-	ReturnValuesOnConditionCheckFailure string            `json:"ReturnValuesOnConditionCheckFailure"`
-	ReturnConsumedCapacity              string            `json:"ReturnConsumedCapacity"`
-	ReturnItemCollectionMetrics         string            `json:"ReturnItemCollectionMetrics"`
-	ConditionalOperator                 any               `json:"ConditionalOperator,no"`
-	Expected                            any               `json:"Expected,no"`
+	TableName                           string            `aws:"TableName"`
+	Item                                item              `aws:"Item"`
+	ReturnValues                        string            `aws:"ReturnValues"`
+	ConditionExpression                 string            `aws:"ConditionExpression"`
+	ExpressionAttributeNames            map[string]string `aws:"ExpressionAttributeNames"`
+	ExpressionAttributeValues           map[string]value  `aws:"ExpressionAttributeValues"`
+	ReturnValuesOnConditionCheckFailure string            `aws:"ReturnValuesOnConditionCheckFailure"`
+	ReturnConsumedCapacity              string            `aws:"ReturnConsumedCapacity"`
+	ReturnItemCollectionMetrics         string            `aws:"ReturnItemCollectionMetrics"`
+	ConditionalOperator                 any               `aws:"ConditionalOperator,no"`
+	Expected                            any               `aws:"Expected,no"`
 }
 
 func (s *Server) putItem(c *call, in *putItemInput) (answer, *apiError) {
@@ -42,17 +42,17 @@ func (s *Server) putItem(c *call, in *putItemInput) (answer, *apiError) {
 }
 
 type keyInput struct {
-	TableName                           string            `json:"TableName"`
-	Key                                 item              `json:"Key"`
-	ReturnValues                        string            `json:"ReturnValues"`
-	ConditionExpression                 string            `json:"ConditionExpression"`
-	ExpressionAttributeNames            map[string]string `json:"ExpressionAttributeNames"`
-	ExpressionAttributeValues           map[string]value  `json:"ExpressionAttributeValues"`
-	ReturnValuesOnConditionCheckFailure string            `json:"ReturnValuesOnConditionCheckFailure"`
-	ReturnConsumedCapacity              string            `json:"ReturnConsumedCapacity"`
-	ReturnItemCollectionMetrics         string            `json:"ReturnItemCollectionMetrics"`
-	ConditionalOperator                 any               `json:"ConditionalOperator,no"`
-	Expected                            any               `json:"Expected,no"`
+	TableName                           string            `aws:"TableName"`
+	Key                                 item              `aws:"Key"`
+	ReturnValues                        string            `aws:"ReturnValues"`
+	ConditionExpression                 string            `aws:"ConditionExpression"`
+	ExpressionAttributeNames            map[string]string `aws:"ExpressionAttributeNames"`
+	ExpressionAttributeValues           map[string]value  `aws:"ExpressionAttributeValues"`
+	ReturnValuesOnConditionCheckFailure string            `aws:"ReturnValuesOnConditionCheckFailure"`
+	ReturnConsumedCapacity              string            `aws:"ReturnConsumedCapacity"`
+	ReturnItemCollectionMetrics         string            `aws:"ReturnItemCollectionMetrics"`
+	ConditionalOperator                 any               `aws:"ConditionalOperator,no"`
+	Expected                            any               `aws:"Expected,no"`
 }
 
 func (s *Server) deleteItem(c *call, in *keyInput) (answer, *apiError) {
@@ -172,13 +172,13 @@ func oneOf(member, got string, allowed ...string) *apiError {
 }
 
 type getItemInput struct {
-	TableName                string `json:"TableName"`
-	Key                      item   `json:"Key"`
-	ConsistentRead           bool   `json:"ConsistentRead"`
-	ReturnConsumedCapacity   string `json:"ReturnConsumedCapacity"`
-	AttributesToGet          any    `json:"AttributesToGet,no"`
-	ExpressionAttributeNames any    `json:"ExpressionAttributeNames,no"`
-	ProjectionExpression     any    `json:"ProjectionExpression,no"`
+	TableName                string `aws:"TableName"`
+	Key                      item   `aws:"Key"`
+	ConsistentRead           bool   `aws:"ConsistentRead"`
+	ReturnConsumedCapacity   string `aws:"ReturnConsumedCapacity"`
+	AttributesToGet          any    `aws:"AttributesToGet,no"`
+	ExpressionAttributeNames any    `aws:"ExpressionAttributeNames,no"`
+	ProjectionExpression     any    `aws:"ProjectionExpression,no"`
 }
 
 func (s *Server) getItem(c *call, in *getItemInput) (answer, *apiError) {
@@ -201,22 +201,22 @@ func (s *Server) getItem(c *call, in *getItemInput) (answer, *apiError) {
 }
 
 type scanInput struct {
-	TableName                 string `json:"TableName"`
-	ConsistentRead            bool   `json:"ConsistentRead"`
-	ExclusiveStartKey         item   `json:"ExclusiveStartKey"`
-	Limit                     *int   `json:"Limit"`
-	Segment                   *int   `json:"Segment"`
-	TotalSegments             *int   `json:"TotalSegments"`
-	Select                    string `json:"Select"`
-	ReturnConsumedCapacity    string `json:"ReturnConsumedCapacity"`
-	AttributesToGet           any    `json:"AttributesToGet,no"`
-	ConditionalOperator       any    `json:"ConditionalOperator,no"`
-	ExpressionAttributeNames  any    `json:"ExpressionAttributeNames,no"`
-	ExpressionAttributeValues any    `json:"ExpressionAttributeValues,no"`
-	FilterExpression          any    `json:"FilterExpression,no"`
-	IndexName                 any    `json:"IndexName,no"`
-	ProjectionExpression      any    `json:"ProjectionExpression,no"`
-	ScanFilter                any    `json:"ScanFilter,no"`
+	TableName                 string `aws:"TableName"`
+	ConsistentRead            bool   `aws:"ConsistentRead"`
+	ExclusiveStartKey         item   `aws:"ExclusiveStartKey"`
+	Limit                     *int   `aws:"Limit"`
+	Segment                   *int   `aws:"Segment"`
+	TotalSegments             *int   `aws:"TotalSegments"`
+	Select                    string `aws:"Select"`
+	ReturnConsumedCapacity    string `aws:"ReturnConsumedCapacity"`
+	AttributesToGet           any    `aws:"AttributesToGet,no"`
+	ConditionalOperator       any    `aws:"ConditionalOperator,no"`
+	ExpressionAttributeNames  any    `aws:"ExpressionAttributeNames,no"`
+	ExpressionAttributeValues any    `aws:"ExpressionAttributeValues,no"`
+	FilterExpression          any    `aws:"FilterExpression,no"`
+	IndexName                 any    `aws:"IndexName,no"`
+	ProjectionExpression      any    `aws:"ProjectionExpression,no"`
+	ScanFilter                any    `aws:"ScanFilter,no"`
 }
 
 func (s *Server) scan(c *call, in *scanInput) (answer, *apiError) {

@@ -212,6 +212,11 @@ func subject(operation string, raw map[string]any) Call {
 	if _, name, ok := strings.Cut(c.Table, ":table/"); ok {
 		c.Table = name
 	}
+	if batch, _ := raw["RequestItems"].(map[string]any); len(batch) == 1 {
+		for name := range batch {
+			c.Table = name
+		}
+	}
 	return c
 }
 

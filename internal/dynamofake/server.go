@@ -3,9 +3,11 @@ package dynamofake
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -160,8 +162,8 @@ func (s *Server) now() time.Time { return s.opts.Clock().UTC() }
 // settle brings everything to the present, in the order of due times. The lock is held.
 func (s *Server) settle() time.Time {
 	now := s.now()
-	for _, t := range s.tables {
-		s.settleTable(t, now)
+	for _, name := range slices.Sorted(maps.Keys(s.tables)) {
+		s.settleTable(s.tables[name], now)
 	}
 	for _, st := range s.streams {
 		st.settle(now)

@@ -205,7 +205,7 @@ func compareStruct(t *testing.T, path string, s *smithy.Schema, g reflect.Type) 
 	t.Helper()
 	known := map[string]bool{}
 	for i := range g.NumField() {
-		name, options, _ := strings.Cut(g.Field(i).Tag.Get("json"), ",")
+		name, options, _ := strings.Cut(g.Field(i).Tag.Get("aws"), ",")
 		known[name] = true
 		member := s.Members()[name]
 		switch {

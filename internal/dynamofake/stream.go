@@ -23,7 +23,7 @@ type identity struct{ principal, kind string }
 
 var (
 	nobody     = identity{}
-	ttlService = identity{"dynamodb.amazonaws.com", "Service"} //nolint:gochecknoglobals // a constant
+	ttlService = identity{"dynamodb.amazonaws.com", "Service"}
 )
 
 // stream is one stream of a table: enabled, or disabled and readable until its last record is trimmed.
@@ -86,7 +86,7 @@ func (st *stream) lineage() *lineage {
 	}
 	st.roots++
 	st.highest = max(st.highest, hi)
-	return &lineage{sequence{hi, lowBase - 20*largestStride}}
+	return &lineage{sequence{hi, lowBase - 4*largestStride}}
 }
 
 // sibling makes the counter of a further child: above its parent's numbers, as above all others.
@@ -207,7 +207,7 @@ func (st *stream) settle(now time.Time) {
 }
 
 func (st *stream) rotateDue(now time.Time) {
-	for i := 0; i < len(st.shards); i++ { //nolint:intrange // grows: children are appended and get their turn
+	for i := 0; i < len(st.shards); i++ { // grows: children are appended and get their turn
 		sh := st.shards[i]
 		if due := sh.created.Add(st.rotate); sh.closed.IsZero() && !due.After(now) {
 			st.split(sh, 1, due)

@@ -11,9 +11,9 @@ import (
 )
 
 type listStreamsInput struct {
-	TableName               string `json:"TableName"`
-	ExclusiveStartStreamArn string `json:"ExclusiveStartStreamArn"`
-	Limit                   *int   `json:"Limit"`
+	TableName               string `aws:"TableName"`
+	ExclusiveStartStreamArn string `aws:"ExclusiveStartStreamArn"`
+	Limit                   *int   `aws:"Limit"`
 }
 
 func (s *Server) listStreams(c *call, in *listStreamsInput) (answer, *apiError) {
@@ -55,15 +55,15 @@ func pageLimit(asked *int, most int) (int, *apiError) {
 }
 
 type shardFilter struct {
-	ShardId string `json:"ShardId"` //nolint:revive // the member's name
-	Type    string `json:"Type"`
+	ShardId string `aws:"ShardId"`
+	Type    string `aws:"Type"`
 }
 
 type describeStreamInput struct {
-	StreamArn             string       `json:"StreamArn"`
-	ExclusiveStartShardId string       `json:"ExclusiveStartShardId"` //nolint:revive // the member's name
-	Limit                 *int         `json:"Limit"`
-	ShardFilter           *shardFilter `json:"ShardFilter"`
+	StreamArn             string       `aws:"StreamArn"`
+	ExclusiveStartShardId string       `aws:"ExclusiveStartShardId"`
+	Limit                 *int         `aws:"Limit"`
+	ShardFilter           *shardFilter `aws:"ShardFilter"`
 }
 
 func (s *Server) describeStream(c *call, in *describeStreamInput) (answer, *apiError) {
@@ -171,11 +171,11 @@ func parseIterator(text string) (place, bool) {
 }
 
 type getShardIteratorInput struct {
-	StreamArn         string   `json:"StreamArn"`
-	ShardId           string   `json:"ShardId"` //nolint:revive // the member's name
-	ShardIteratorType string   `json:"ShardIteratorType"`
-	SequenceNumber    string   `json:"SequenceNumber"`
-	Timestamp         *float64 `json:"Timestamp"`
+	StreamArn         string   `aws:"StreamArn"`
+	ShardId           string   `aws:"ShardId"`
+	ShardIteratorType string   `aws:"ShardIteratorType"`
+	SequenceNumber    string   `aws:"SequenceNumber"`
+	Timestamp         *float64 `aws:"Timestamp"`
 }
 
 func (s *Server) getShardIterator(c *call, in *getShardIteratorInput) (answer, *apiError) {
@@ -264,8 +264,8 @@ func (sh *shard) tip() sequence {
 }
 
 type getRecordsInput struct {
-	ShardIterator string `json:"ShardIterator"`
-	Limit         *int   `json:"Limit"`
+	ShardIterator string `aws:"ShardIterator"`
+	Limit         *int   `aws:"Limit"`
 }
 
 func (s *Server) getRecords(c *call, in *getRecordsInput) (answer, *apiError) {

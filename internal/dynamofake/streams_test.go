@@ -104,14 +104,14 @@ func number(t *testing.T, text *string) *big.Int {
 
 func TestSequenceNumbers(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, dynamofake.Options{Shards: 2})
+	r := newRig(t, dynamofake.Options{Shards: 8})
 	arn := r.table("sessions")
-	for i := range 200 {
-		if i == 100 {
+	for i := range 300 {
+		if i%100 == 50 {
 			r.ok(r.srv.Split("sessions", ""))
 		}
-		r.put("sessions", `{"id":{"S":"%d"}}`, i%20)
-		r.ok(r.srv.Delete("sessions", fmt.Sprintf(`{"id":{"S":"%d"}}`, i%20)))
+		r.put("sessions", `{"id":{"S":"%d"}}`, i%50)
+		r.ok(r.srv.Delete("sessions", fmt.Sprintf(`{"id":{"S":"%d"}}`, i%50)))
 	}
 	seen, asText := map[string]bool{}, true
 	perItem := map[string]*big.Int{}
@@ -134,8 +134,8 @@ func TestSequenceNumbers(t *testing.T) {
 	if asText {
 		t.Error("the numbers sort as text: a reader that does so would not be found out")
 	}
-	if len(seen) != 400 {
-		t.Errorf("%d records, want 400", len(seen))
+	if len(seen) != 600 {
+		t.Errorf("%d records, want 600", len(seen))
 	}
 }
 

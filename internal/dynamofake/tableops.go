@@ -18,44 +18,44 @@ func smallSeconds(text string) (int64, bool) {
 }
 
 type attributeDefinition struct {
-	AttributeName string `json:"AttributeName"`
-	AttributeType string `json:"AttributeType"`
+	AttributeName string `aws:"AttributeName"`
+	AttributeType string `aws:"AttributeType"`
 }
 
 type keySchemaElement struct {
-	AttributeName string `json:"AttributeName"`
-	KeyType       string `json:"KeyType"`
+	AttributeName string `aws:"AttributeName"`
+	KeyType       string `aws:"KeyType"`
 }
 
 type provisionedThroughput struct {
-	ReadCapacityUnits  int `json:"ReadCapacityUnits"`
-	WriteCapacityUnits int `json:"WriteCapacityUnits"`
+	ReadCapacityUnits  int `aws:"ReadCapacityUnits"`
+	WriteCapacityUnits int `aws:"WriteCapacityUnits"`
 }
 
 type streamSpecification struct {
-	StreamEnabled  bool   `json:"StreamEnabled"`
-	StreamViewType string `json:"StreamViewType,omitempty"`
+	StreamEnabled  bool   `aws:"StreamEnabled"`
+	StreamViewType string `aws:"StreamViewType" json:",omitempty"`
 }
 
 type createTableInput struct {
-	TableName                 string                 `json:"TableName"`
-	AttributeDefinitions      []attributeDefinition  `json:"AttributeDefinitions"`
-	KeySchema                 []keySchemaElement     `json:"KeySchema"`
-	BillingMode               string                 `json:"BillingMode"`
-	ProvisionedThroughput     *provisionedThroughput `json:"ProvisionedThroughput"`
-	StreamSpecification       *streamSpecification   `json:"StreamSpecification"`
-	DeletionProtectionEnabled bool                   `json:"DeletionProtectionEnabled"`
-	TableClass                string                 `json:"TableClass"`
-	Tags                      []map[string]string    `json:"Tags"`
-	GlobalSecondaryIndexes    any                    `json:"GlobalSecondaryIndexes,no"`
-	LocalSecondaryIndexes     any                    `json:"LocalSecondaryIndexes,no"`
-	GlobalTableSourceArn      any                    `json:"GlobalTableSourceArn,no"`
-	GlobalTableSettings       any                    `json:"GlobalTableSettingsReplicationMode,no"`
-	OnDemandThroughput        any                    `json:"OnDemandThroughput,no"`
-	ResourcePolicy            any                    `json:"ResourcePolicy,no"`
-	SSESpecification          any                    `json:"SSESpecification,no"`
-	VectorIndexes             any                    `json:"VectorIndexes,no"`
-	WarmThroughput            any                    `json:"WarmThroughput,no"`
+	TableName                 string                 `aws:"TableName"`
+	AttributeDefinitions      []attributeDefinition  `aws:"AttributeDefinitions"`
+	KeySchema                 []keySchemaElement     `aws:"KeySchema"`
+	BillingMode               string                 `aws:"BillingMode"`
+	ProvisionedThroughput     *provisionedThroughput `aws:"ProvisionedThroughput"`
+	StreamSpecification       *streamSpecification   `aws:"StreamSpecification"`
+	DeletionProtectionEnabled bool                   `aws:"DeletionProtectionEnabled"`
+	TableClass                string                 `aws:"TableClass"`
+	Tags                      []map[string]string    `aws:"Tags"`
+	GlobalSecondaryIndexes    any                    `aws:"GlobalSecondaryIndexes,no"`
+	LocalSecondaryIndexes     any                    `aws:"LocalSecondaryIndexes,no"`
+	GlobalTableSourceArn      any                    `aws:"GlobalTableSourceArn,no"`
+	GlobalTableSettings       any                    `aws:"GlobalTableSettingsReplicationMode,no"`
+	OnDemandThroughput        any                    `aws:"OnDemandThroughput,no"`
+	ResourcePolicy            any                    `aws:"ResourcePolicy,no"`
+	SSESpecification          any                    `aws:"SSESpecification,no"`
+	VectorIndexes             any                    `aws:"VectorIndexes,no"`
+	WarmThroughput            any                    `aws:"WarmThroughput,no"`
 }
 
 var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
@@ -212,7 +212,7 @@ func (s *Server) readyTable(c *call, name string) (*table, *apiError) {
 }
 
 type tableInput struct {
-	TableName string `json:"TableName"`
+	TableName string `aws:"TableName"`
 }
 
 func (s *Server) describeTable(c *call, in *tableInput) (answer, *apiError) {
@@ -246,23 +246,23 @@ func (s *Server) deleteTable(c *call, in *tableInput) (answer, *apiError) {
 }
 
 type updateTableInput struct {
-	TableName                   string                 `json:"TableName"`
-	StreamSpecification         *streamSpecification   `json:"StreamSpecification"`
-	DeletionProtectionEnabled   *bool                  `json:"DeletionProtectionEnabled"`
-	BillingMode                 string                 `json:"BillingMode"`
-	ProvisionedThroughput       *provisionedThroughput `json:"ProvisionedThroughput"`
-	AttributeDefinitions        any                    `json:"AttributeDefinitions,no"`
-	DisassociationProtection    any                    `json:"DisassociationProtectionEnabled,no"`
-	GlobalSecondaryIndexUpdates any                    `json:"GlobalSecondaryIndexUpdates,no"`
-	GlobalTableSettings         any                    `json:"GlobalTableSettingsReplicationMode,no"`
-	GlobalTableWitnessUpdates   any                    `json:"GlobalTableWitnessUpdates,no"`
-	MultiRegionConsistency      any                    `json:"MultiRegionConsistency,no"`
-	OnDemandThroughput          any                    `json:"OnDemandThroughput,no"`
-	ReplicaUpdates              any                    `json:"ReplicaUpdates,no"`
-	SSESpecification            any                    `json:"SSESpecification,no"`
-	TableClass                  any                    `json:"TableClass,no"`
-	VectorIndexUpdates          any                    `json:"VectorIndexUpdates,no"`
-	WarmThroughput              any                    `json:"WarmThroughput,no"`
+	TableName                   string                 `aws:"TableName"`
+	StreamSpecification         *streamSpecification   `aws:"StreamSpecification"`
+	DeletionProtectionEnabled   *bool                  `aws:"DeletionProtectionEnabled"`
+	BillingMode                 string                 `aws:"BillingMode"`
+	ProvisionedThroughput       *provisionedThroughput `aws:"ProvisionedThroughput"`
+	AttributeDefinitions        any                    `aws:"AttributeDefinitions,no"`
+	DisassociationProtection    any                    `aws:"DisassociationProtectionEnabled,no"`
+	GlobalSecondaryIndexUpdates any                    `aws:"GlobalSecondaryIndexUpdates,no"`
+	GlobalTableSettings         any                    `aws:"GlobalTableSettingsReplicationMode,no"`
+	GlobalTableWitnessUpdates   any                    `aws:"GlobalTableWitnessUpdates,no"`
+	MultiRegionConsistency      any                    `aws:"MultiRegionConsistency,no"`
+	OnDemandThroughput          any                    `aws:"OnDemandThroughput,no"`
+	ReplicaUpdates              any                    `aws:"ReplicaUpdates,no"`
+	SSESpecification            any                    `aws:"SSESpecification,no"`
+	TableClass                  any                    `aws:"TableClass,no"`
+	VectorIndexUpdates          any                    `aws:"VectorIndexUpdates,no"`
+	WarmThroughput              any                    `aws:"WarmThroughput,no"`
 }
 
 func (s *Server) updateTable(c *call, in *updateTableInput) (answer, *apiError) {
@@ -331,8 +331,8 @@ func (s *Server) enableStream(c *call, t *table, view string) *apiError {
 }
 
 type listTablesInput struct {
-	ExclusiveStartTableName string `json:"ExclusiveStartTableName"`
-	Limit                   int    `json:"Limit"`
+	ExclusiveStartTableName string `aws:"ExclusiveStartTableName"`
+	Limit                   int    `aws:"Limit"`
 }
 
 func (s *Server) listTables(_ *call, in *listTablesInput) (answer, *apiError) {

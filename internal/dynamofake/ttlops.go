@@ -3,13 +3,13 @@ package dynamofake
 import "time"
 
 type timeToLiveSpecification struct {
-	AttributeName string `json:"AttributeName"`
-	Enabled       bool   `json:"Enabled"`
+	AttributeName string `aws:"AttributeName"`
+	Enabled       bool   `aws:"Enabled"`
 }
 
 type updateTimeToLiveInput struct {
-	TableName               string                  `json:"TableName"`
-	TimeToLiveSpecification timeToLiveSpecification `json:"TimeToLiveSpecification"`
+	TableName               string                  `aws:"TableName"`
+	TimeToLiveSpecification timeToLiveSpecification `aws:"TimeToLiveSpecification"`
 }
 
 func (s *Server) updateTimeToLive(c *call, in *updateTimeToLiveInput) (answer, *apiError) {
@@ -53,13 +53,13 @@ func (s *Server) describeTimeToLive(c *call, in *tableInput) (answer, *apiError)
 }
 
 type recoverySpecification struct {
-	PointInTimeRecoveryEnabled bool `json:"PointInTimeRecoveryEnabled"`
-	RecoveryPeriodInDays       *int `json:"RecoveryPeriodInDays"`
+	PointInTimeRecoveryEnabled bool `aws:"PointInTimeRecoveryEnabled"`
+	RecoveryPeriodInDays       *int `aws:"RecoveryPeriodInDays"`
 }
 
 type updateContinuousBackupsInput struct {
-	TableName                        string                `json:"TableName"`
-	PointInTimeRecoverySpecification recoverySpecification `json:"PointInTimeRecoverySpecification"`
+	TableName                        string                `aws:"TableName"`
+	PointInTimeRecoverySpecification recoverySpecification `aws:"PointInTimeRecoverySpecification"`
 }
 
 const recoveryPeriod = 35 * 24 * time.Hour
