@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -85,6 +86,25 @@ func (d disk) names() string { return strings.Join(d.dirs, ", ") }
 func (d disk) err() error {
 	return &EnvironmentError{What: "writing to " + d.names(), Err: errDiskFull,
 		Remedy: "free space on that disk; nothing is lost, tidemill goes on where it stopped"}
+}
+
+// lostLake says that the lake of a project that has published is gone. Nothing needs it at once, so nobody else would say so.
+func (r *runtime) lostLake() {
+	p := r.project()
+	if p.Store.Scheme() != "" {
+		return
+	}
+	dir := p.Store.Reveal()
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	for _, pl := range p.Pipelines {
+		if _, err := os.Stat(r.worksFile("pipeline/" + pl.Name)); err == nil {
+			r.daemon.o.Event(Event{At: time.Now(), What: "the lake is gone", Err: &EnvironmentError{What: "the folder " + dir + " is not there: parts, manifests and snapshots of the state of earlier windows are lost",
+				Remedy: "bring the folder back, or leave it: the warehouse is whole, and it fills again; until a new snapshot is taken, a lost state is rebuilt from the log and the warehouse"}})
+			return
+		}
+	}
 }
 
 // folders are the local folders of a project.

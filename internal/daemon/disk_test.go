@@ -3,12 +3,14 @@ package daemon
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/internal/config"
 )
 
 // Folders of one disk are one disk, and a folder that is not there says nothing.
@@ -60,5 +62,30 @@ func TestFullDiskIsTheCause(t *testing.T) {
 	d.manager.want(context.WithoutCancel(ctx), nil)
 	if len(events) != 1 || events[0].Err != nil || events[0].What != "source shop runs again" {
 		t.Errorf("events: %+v", events)
+	}
+}
+
+// A lake that is gone is said once something had been published into it.
+func TestLostLake(t *testing.T) {
+	dir := t.TempDir()
+	var said []string
+	d := New(Options{Event: func(e Event) { said = append(said, e.What) }})
+	d.project = &config.Project{Data: dir, Store: config.NewURL(filepath.Join(dir, "lake")), Pipelines: []config.Pipeline{{Name: "care"}}}
+	r := &runtime{daemon: d}
+	r.lostLake()
+	if len(said) != 0 {
+		t.Errorf("before the first publish: %q", said)
+	}
+	r.works("pipeline/care")
+	r.lostLake()
+	if len(said) != 1 {
+		t.Errorf("said %q", said)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "lake"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.lostLake()
+	if len(said) != 1 {
+		t.Errorf("with the folder: %q", said)
 	}
 }

@@ -88,6 +88,7 @@ func (r *runtime) own(ctx context.Context) error {
 	if err := r.ensureTopics(ctx); err != nil {
 		return err
 	}
+	r.lostLake()
 	units := map[string]func(context.Context) error{}
 	for name, slot := range slotNames() {
 		units[name] = func(ctx context.Context) error {
