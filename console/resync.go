@@ -15,12 +15,15 @@ type ResyncRequest struct {
 	// Targets are source.schema.table, a source, or a pipeline; source/NAME and pipeline/NAME where both have the name.
 	Targets []string `json:"targets"`
 	DryRun  bool     `json:"dry_run,omitempty"`
-	ID      string   `json:"id,omitempty"` // a repeated request with the same id is carried out once
+	// NewLog has pipelines, whose warehouse stands at a cut of a log that is lost, publish everything anew from this one.
+	NewLog bool   `json:"new_log,omitempty"`
+	ID     string `json:"id,omitempty"` // a repeated request with the same id is carried out once
 }
 
 // ResyncAnswer says what is loaded anew.
 type ResyncAnswer struct {
-	Sources []ResyncSource `json:"sources"`
+	Sources   []ResyncSource `json:"sources"`
+	Pipelines []string       `json:"pipelines,omitempty"` // that publish everything anew
 }
 
 // ResyncSource is one source.

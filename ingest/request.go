@@ -39,6 +39,9 @@ func ResyncCommand(target string) string {
 	return "tidemill resync " + target
 }
 
+// NewLogCommand is what an operator types to have a pipeline publish everything anew from a log that is not the one of its cut.
+func NewLogCommand(pipeline string) string { return ResyncCommand(pipeline) + " --new-log" }
+
 // Ask appends requests to the log. It returns when they are durable: whoever owns the sources then, or later, obeys.
 func Ask(ctx context.Context, cl *kafka.Client, requests ...Request) error {
 	var records []*kgo.Record

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
+	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/kafka"
 )
 
@@ -26,7 +26,7 @@ func (p *Pipeline) identify(ctx context.Context) (log string, err error) {
 		if c.Log != "" && c.Log != log {
 			return "", &RefusedError{
 				What: fmt.Sprintf("the warehouse stands at a cut of source %s in the log %s, and the brokers hold the log %s", name, c.Log, log),
-				Hint: fmt.Sprintf("set log back to where it was; or, to publish everything anew from this log, stop tidemill, run in the warehouse: DELETE FROM tidemill.fence WHERE pipeline = '%s', and start it", strings.ReplaceAll(p.cfg.Name, "'", "''")),
+				Hint: fmt.Sprintf("set log back to where it was; or, to publish everything anew from this log, run: %s", ingest.NewLogCommand(p.cfg.Name)),
 			}
 		}
 	}

@@ -21,7 +21,7 @@ func TestAnotherLogIsRefused(t *testing.T) {
 	cfg := other.config()
 	cfg.Dir = b.config().Dir
 	err := other.until(t, cfg, step(30, 0, true))
-	if !isRefused(err) || !strings.Contains(err.Error(), "in the log tidemill-embedded/") || !strings.Contains(err.Error(), "DELETE FROM tidemill.fence WHERE pipeline = 'care'") {
+	if !isRefused(err) || !strings.Contains(err.Error(), "in the log tidemill-embedded/") || !strings.Contains(err.Error(), "tidemill resync care --new-log") {
 		t.Errorf("ended with %v, want a refusal that names the logs and what to do", err)
 	}
 	if got := b.sink.at("care"); !got.same(step(0, 0, true)) {

@@ -182,6 +182,12 @@ type TableReader interface {
 	ReadTable(ctx context.Context, t WarehouseTable, columns []ingest.Column, fn func(arrow.RecordBatch) error) error
 }
 
+// Forgetter is a Sink that can forget a pipeline's fence: what publishes next makes a new one, with a new lineage, and replaces
+// the pipeline's tables. For a fence whose log is lost. Forgetting what is not there is no error.
+type Forgetter interface {
+	Forget(ctx context.Context, pipeline string) error
+}
+
 // Querier is a Sink that answers read-only SQL for the console and the CLI. Anything but one SELECT is refused.
 type Querier interface {
 	Query(ctx context.Context, sql string, fn func(arrow.RecordBatch) error) error

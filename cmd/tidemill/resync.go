@@ -31,15 +31,21 @@ While a table is read, the warehouse shows it as it was; the other tables of its
 on. The window in which the load is complete replaces the table, and every view that reads it:
 rows that the source no longer has are gone then.
 
+With --new-log a target is a pipeline whose warehouse stands at a cut of a log that is lost (its
+folder is gone, or it is another cluster): its fence is forgotten, and its first publish from
+the log of now replaces all of its tables.
+
 The request lies in the log: it is carried out by whoever owns the source, also after a
 restart. The command returns at once; tidemill status shows how far the loads are.`,
 		Example: `  tidemill resync consult.clinic.patients
   tidemill resync consult --dry-run
-  tidemill resync care`,
+  tidemill resync care
+  tidemill resync care --new-log`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: c.complete(ofSources|ofPipelines|ofTables, true),
 	}
 	cmd.Flags().BoolVar(&q.DryRun, "dry-run", false, "only show what would be loaded")
+	cmd.Flags().BoolVar(&q.NewLog, "new-log", false, "the log of the pipeline's cut is lost: publish everything anew from this one")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q.Targets, q.ID = args, uuid.NewString()
@@ -87,7 +93,13 @@ func writeResync(w io.Writer, a console.ResyncAnswer, dry bool, follow string) {
 			}
 		}
 	}
-	if !dry {
+	for _, p := range a.Pipelines {
+		fmt.Fprintf(w, "%s  pipeline %s: everything, from this log\n", map[bool]string{true: "would publish anew", false: "publishes anew"}[dry], p)
+	}
+	if !dry && len(a.Pipelines) > 0 {
+		fmt.Fprintf(w, "follow it with: %s\n", follow)
+	}
+	if !dry && len(a.Sources) > 0 {
 		fmt.Fprintf(w, "%s, about %s; follow it with: %s\n", count(tables, "table"), count(int(rows), "row"), follow)
 	}
 }

@@ -29,6 +29,7 @@ type manager struct {
 	rest          time.Duration // wait of a unit that needs a person: what he mends may be outside our sight
 	changed       func(name string, s unitState)
 	fatal         func(u unit, err error) bool // reports whether an error ends the daemon; may be nil
+	explain       func(err error) error        // the cause of an error that may pass by itself, when it is known; may be nil
 
 	mu      sync.Mutex // guards all below; never held while waiting for a unit
 	turn    sync.Mutex // one reconcile at a time
@@ -161,6 +162,9 @@ func (m *manager) keep(ctx context.Context, r *runningUnit) {
 		if m.fatal != nil && m.fatal(u, err) {
 			<-ctx.Done()
 			return
+		}
+		if m.explain != nil && state == console.Retrying {
+			err = m.explain(err)
 		}
 		m.note(u.name, unitState{State: state, Err: err, Tries: tries})
 		t := time.NewTimer(wait)

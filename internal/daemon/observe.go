@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,8 @@ import (
 type observed struct {
 	ingest.Source
 	up func() // called when the source has begun to stream
+	// stands is called when a table stands still, at a start too, and with an empty reason when it is read again; may be nil.
+	stands func(table, reason string)
 
 	mu       sync.Mutex // guards what is below
 	streams  bool
@@ -55,12 +58,22 @@ func (o *observed) Run(ctx context.Context, resume ingest.Resume, out ingest.Emi
 	}
 	o.mu.Unlock()
 	o.up()
+	for _, t := range slices.SortedFunc(maps.Keys(resume.Parked), func(a, b ingest.TableName) int { return strings.Compare(a.String(), b.String()) }) {
+		o.tell(t.String(), resume.Parked[t])
+	}
 	l := &listener{Emitter: out, observed: o, names: map[ingest.TableID]string{}}
 	err := o.Source.Run(ctx, resume, l)
 	o.mu.Lock()
 	o.streams = false
 	o.mu.Unlock()
 	return err
+}
+
+// tell says that a table stands still, or that it no longer does.
+func (o *observed) tell(table, reason string) {
+	if o.stands != nil {
+		o.stands(table, reason)
+	}
 }
 
 // loaded notes how far a first load is. The lock is held.
@@ -180,9 +193,14 @@ func (l *listener) Load(ctx context.Context, id ingest.TableID, chunk []*ingest.
 	if err := l.Emitter.Load(ctx, id, chunk, state); err != nil {
 		return err
 	}
+	again := false
 	l.note(l.names[id], func(t *console.SourceTable) {
+		again = t.Parked != ""
 		t.Loaded, t.Rows, t.Estimate, t.Parked = state.Done, state.Rows, state.Estimate, ""
 	})
+	if again {
+		l.observed.tell(l.names[id], "")
+	}
 	return nil
 }
 
@@ -196,8 +214,15 @@ func (l *listener) Reload(ctx context.Context, table ingest.TableName) error {
 // Park implements ingest.Emitter.
 func (l *listener) Park(ctx context.Context, table ingest.TableName, reason string) error {
 	l.settle()
-	l.note(table.String(), func(t *console.SourceTable) { t.Parked = reason })
-	return l.Emitter.Park(ctx, table, reason)
+	news := false
+	l.note(table.String(), func(t *console.SourceTable) { news, t.Parked = t.Parked != reason, reason })
+	if err := l.Emitter.Park(ctx, table, reason); err != nil {
+		return err
+	}
+	if news {
+		l.observed.tell(table.String(), reason)
+	}
+	return nil
 }
 
 func (l *listener) note(table string, change func(*console.SourceTable)) {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,14 +66,15 @@ func TestObservedSource(t *testing.T) {
 	at := time.Unix(1000, 0).UTC()
 	e := &emitter{b: ingest.NewBuilder(&patients), b1: ingest.NewBuilder(&patients)}
 	ups := 0
-	o := &observed{up: func() { ups++ }}
+	var said []string
+	o := &observed{up: func() { ups++ }, stands: func(table, reason string) { said = append(said, table+": "+reason) }}
 	status := func() (s console.SourceStatus) {
 		s.State = console.Running
 		o.source(&s)
 		return s
 	}
 	o.Source = script{func(ctx context.Context, out ingest.Emitter) error {
-		if s := status(); s.State != console.Loading || s.Position != "p0" || len(s.Tables) != 1 {
+		if s := status(); s.State != console.Loading || s.Position != "p0" || len(s.Tables) != 2 {
 			t.Errorf("at the start: %+v", s)
 		}
 		id, err := out.Table(ctx, &patients)
@@ -95,23 +97,25 @@ func TestObservedSource(t *testing.T) {
 			t.Errorf("after the group: %+v", s)
 		}
 		check(t, out.Load(ctx, id, nil, ingest.Load{Rows: 10, Estimate: 100}))
-		if s := status(); s.State != console.Loading || s.Tables[0].Rows != 10 || s.Tables[0].Estimate != 100 {
+		if s := status(); s.State != console.Loading || s.Tables[1].Rows != 10 || s.Tables[1].Estimate != 100 {
 			t.Errorf("in the load: %+v", s)
 		}
 		check(t, out.Load(ctx, id, nil, ingest.Load{Rows: 90, Done: true}))
 		check(t, out.Idle(ctx, at.Add(time.Second)))
-		if s := status(); s.State != console.Running || !s.Tables[0].Loaded || !s.AsOf.Equal(at.Add(time.Second)) {
+		if s := status(); s.State != console.Running || !s.Tables[1].Loaded || !s.AsOf.Equal(at.Add(time.Second)) {
 			t.Errorf("after the load: %+v", s)
 		}
 		check(t, out.Reload(ctx, patients.Table))
-		if s := status(); s.State != console.Loading || s.Tables[0].Loaded || s.Tables[0].Rows != 0 {
+		if s := status(); s.State != console.Loading || s.Tables[1].Loaded || s.Tables[1].Rows != 0 {
 			t.Errorf("while it is loaded again: %+v", s)
 		}
 		check(t, out.Load(ctx, id, nil, ingest.Load{Rows: 90, Done: true}))
 		check(t, out.Park(ctx, patients.Table, "no primary key"))
-		if s := status(); s.Tables[0].Parked != "no primary key" {
+		if s := status(); s.Tables[1].Parked != "no primary key" {
 			t.Errorf("parked: %+v", s)
 		}
+		check(t, out.Park(ctx, patients.Table, "no primary key"))
+		check(t, out.Load(ctx, id, nil, ingest.Load{Rows: 90, Done: true}))
 		e.fail = errors.New("the log is gone")
 		if err := out.End(ctx, "p2"); !errors.Is(err, e.fail) || status().Position != "p1" {
 			t.Errorf("what the log did not take is shown: %v, %+v", err, status())
@@ -121,8 +125,12 @@ func TestObservedSource(t *testing.T) {
 	if _, err := o.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Run(t.Context(), ingest.Resume{Position: "p0"}, e); !errors.Is(err, e.fail) || ups != 1 {
+	if err := o.Run(t.Context(), ingest.Resume{Position: "p0", Parked: map[ingest.TableName]string{{Schema: "clinic", Name: "old"}: "truncated"}}, e); !errors.Is(err, e.fail) || ups != 1 {
 		t.Errorf("Run: %v, up %d times", err, ups)
+	}
+	// At the start, once when it happens, and when it is over.
+	if want := []string{"clinic.old: truncated", "clinic.patients: no primary key", "clinic.patients: "}; !slices.Equal(said, want) {
+		t.Errorf("said %q, want %q", said, want)
 	}
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/kafka"
+	"github.com/tidemill/tidemill/window"
 )
 
 // resyncer is the API's resync: it turns targets into requests in the log. Who owns the sources obeys them, here or
@@ -25,6 +27,9 @@ var _ console.Resyncer = resyncer{}
 
 // Resync implements console.Resyncer.
 func (s resyncer) Resync(ctx context.Context, q console.ResyncRequest) (console.ResyncAnswer, error) {
+	if q.NewLog {
+		return s.newLog(ctx, q)
+	}
 	registries, err := latestRegistries(ctx, s.r.log.cfg)
 	if err != nil {
 		return console.ResyncAnswer{}, err
@@ -54,6 +59,63 @@ func (s resyncer) Resync(ctx context.Context, q console.ResyncRequest) (console.
 		}
 	}
 	return t.answer(), nil
+}
+
+// newLog has pipelines forget the cut of a log that is lost. One whose cut is of this log is refused: it would lose nothing
+// but its place.
+func (s resyncer) newLog(ctx context.Context, q console.ResyncRequest) (a console.ResyncAnswer, err error) {
+	f, ok := s.r.assembly.Warehouse.(window.Forgetter)
+	if !ok {
+		return a, errors.New("this warehouse cannot forget a fence")
+	}
+	here, err := s.logID(ctx)
+	if err != nil {
+		return a, err
+	}
+	for _, target := range q.Targets {
+		name := strings.TrimPrefix(target, "pipeline/")
+		if !slices.ContainsFunc(s.r.project().Pipelines, func(p config.Pipeline) bool { return p.Name == name }) {
+			return a, fmt.Errorf("there is no pipeline %q: --new-log is about pipelines", name)
+		}
+		fence, err := s.r.assembly.Warehouse.Fence(ctx, name)
+		if err != nil && !errors.Is(err, window.ErrNoFence) {
+			return a, err
+		}
+		if !ofAnotherLog(fence.Cut, here) {
+			return a, fmt.Errorf("the warehouse's cut of pipeline %s is of this log; to load its tables anew: %s", name, ingest.ResyncCommand(name))
+		}
+		a.Pipelines = append(a.Pipelines, name)
+	}
+	for _, name := range a.Pipelines {
+		if q.DryRun {
+			continue
+		}
+		if err := f.Forget(ctx, name); err != nil {
+			return a, err
+		}
+		s.r.daemon.manager.again("pipeline/" + name)
+	}
+	return a, nil
+}
+
+// logID names the log as cuts name it.
+func (s resyncer) logID(ctx context.Context) (string, error) {
+	cl, err := kafka.New(s.r.log.cfg)
+	if err != nil {
+		return "", err
+	}
+	defer cl.Close()
+	id, err := kafka.Identify(ctx, cl, kafka.ClaimsTopic)
+	return id.String(), err
+}
+
+func ofAnotherLog(c window.Cut, log string) bool {
+	for _, s := range c {
+		if s.Log != "" && s.Log != log {
+			return true
+		}
+	}
+	return false
 }
 
 func (s resyncer) ask(ctx context.Context, t *targets, id string) error {

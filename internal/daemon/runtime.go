@@ -31,6 +31,7 @@ func newRuntime(d *Daemon, a *Assembly, log *logHandle, tel *telemetry.Telemetry
 	r := &runtime{daemon: d, assembly: a, log: log, telemetry: tel, owner: instance(), initial: map[string]bool{}, ended: make(chan error, 1)}
 	meters := kotel.NewKotel(kotel.WithMeter(kotel.NewMeter(kotel.MeterProvider(tel.MeterProvider()))))
 	r.log.cfg.Options = append(r.log.cfg.Options, kgo.WithHooks(meters.Hooks()...))
+	d.manager.explain = r.explain
 	d.manager.fatal = func(u unit, err error) bool {
 		if !r.hopeless(u, err) {
 			return false
@@ -87,6 +88,7 @@ func (r *runtime) own(ctx context.Context) error {
 	if err := r.ensureTopics(ctx); err != nil {
 		return err
 	}
+	r.lostLake()
 	units := map[string]func(context.Context) error{}
 	for name, slot := range slotNames() {
 		units[name] = func(ctx context.Context) error {

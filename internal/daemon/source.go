@@ -45,7 +45,7 @@ func (r *runtime) stream(ctx context.Context, p *config.Project, s *config.Sourc
 	if err != nil {
 		return err
 	}
-	o := &observed{Source: src, up: func() { r.daemon.manager.up(unit); r.works(unit) }}
+	o := &observed{Source: src, up: func() { r.daemon.manager.up(unit); r.works(unit) }, stands: func(table, reason string) { r.stands(unit, s.Name, table, reason) }}
 	r.daemon.set(unit, o)
 	defer r.daemon.set(unit, nil)
 	return ingest.Stream(ctx, ingest.Config{
@@ -54,6 +54,17 @@ func (r *runtime) stream(ctx context.Context, p *config.Project, s *config.Sourc
 		Claims: r.assembly.Store, Dir: dir,
 		Tracer: r.telemetry.Tracer(), Meter: r.telemetry.Meter(),
 	}, o)
+}
+
+// stands says that a table stands still, where an operator looks who has no live status: nothing else of the daemon stops.
+func (r *runtime) stands(unit, source, table, reason string) {
+	e := Event{At: time.Now(), Unit: unit, What: fmt.Sprintf("source %s: table %s stands still", source, table)}
+	if reason == "" {
+		e.What = fmt.Sprintf("source %s: table %s is loaded again", source, table)
+	} else {
+		e.Err = errors.New(reason)
+	}
+	r.daemon.o.Event(e)
 }
 
 // folder is a unit's own folder in the data folder.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -84,7 +85,7 @@ func (d *Daemon) unitChanged(name string, s unitState) {
 		d.said[name] = now
 	}
 	d.mu.Unlock()
-	if !news {
+	if !news || errors.Is(s.Err, errDiskFull) { // the disk is spoken of where it is watched, once
 		return
 	}
 	words := strings.Replace(name, "/", " ", 1)

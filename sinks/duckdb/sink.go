@@ -298,6 +298,21 @@ func readFence(ctx context.Context, c *duck.Conn, pipeline string) (window.Fence
 	}.Fence(pipeline)
 }
 
+// Forget removes the pipeline's fence row.
+func (s *Sink) Forget(ctx context.Context, pipeline string) error {
+	err := s.write(ctx, func(c *duck.Conn) error {
+		if there, err := ledgerThere(ctx, c); err != nil || !there {
+			return err
+		}
+		_, err := c.Exec(ctx, ledger.DeleteFence, pipeline)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forgetting the fence of pipeline %s: %w", pipeline, err)
+	}
+	return nil
+}
+
 // Fence reads the pipeline's fence row.
 func (s *Sink) Fence(ctx context.Context, pipeline string) (f window.Fence, err error) {
 	c, err := s.conn(ctx)

@@ -27,6 +27,9 @@ func (d Dialect) InsertFence() string {
 // TakeFence sets the owner. Arguments: pipeline, epoch.
 const TakeFence = `UPDATE tidemill.fence SET epoch = $2 WHERE pipeline = $1 AND epoch <= $2`
 
+// DeleteFence forgets where a pipeline stands: its next publish is a base. Argument: pipeline.
+const DeleteFence = `DELETE FROM tidemill.fence WHERE pipeline = $1`
+
 // MoveFence returns the statement that moves the fence to p and its arguments. It must change exactly one row.
 func (d Dialect) MoveFence(p *window.Publication, at time.Time) (string, []any, error) {
 	cut, err := text(p.Cut)

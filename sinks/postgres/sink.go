@@ -190,6 +190,22 @@ func readFence(ctx context.Context, q querier, pipeline string, lock bool) (wind
 	return r.Fence(pipeline)
 }
 
+// Forget removes the pipeline's fence row. A publish under way holds the row, so it waits for it.
+func (s *Sink) Forget(ctx context.Context, pipeline string) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		var there bool
+		if err := tx.QueryRow(ctx, "SELECT to_regclass('tidemill.fence') IS NOT NULL").Scan(&there); err != nil || !there {
+			return err
+		}
+		_, err := tx.Exec(ctx, ledger.DeleteFence, pipeline)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forgetting the fence of pipeline %s: %w", pipeline, err)
+	}
+	return nil
+}
+
 // Fence reads the pipeline's fence row.
 func (s *Sink) Fence(ctx context.Context, pipeline string) (window.Fence, error) {
 	pool, err := s.open(ctx)

@@ -41,9 +41,10 @@ type File struct {
 type mutation int
 
 const (
-	mutateNone       mutation = iota
-	mutateNewOnly             // affected anchors from new images only
-	mutateWindowOnly          // join only what changed in the window
+	mutateNone         mutation = iota
+	mutateNewImages             // affected anchors from new images only, where all images are taken
+	mutateNewDiffering          // the same, where only those that differ are
+	mutateWindowOnly            // join only what changed in the window
 )
 
 // version is the layout of the file; another one is rebuilt from a snapshot.

@@ -4,7 +4,9 @@ package state
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/tidemill/tidemill/ingest"
@@ -16,6 +18,10 @@ import (
 type world struct {
 	r      *rand.Rand
 	tables []*table
+	// sparse worlds have many keys and change few of their rows: an anchor that a change misses is then not found by another
+	// change of the same window. The others are dense: every window changes most anchors in several ways.
+	sparse bool
+	filled bool
 }
 
 type table struct {
@@ -40,6 +46,7 @@ var (
 
 func newWorld(seed uint64) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 77))}
+	w.sparse = w.r.IntN(2) == 0
 	for i := range 2 + w.r.IntN(3) {
 		source := []string{"east", "west"}[i%2]
 		s := &ingest.Schema{Table: ingest.TableName{Schema: "db", Name: fmt.Sprint("t", i)}}
@@ -88,6 +95,9 @@ func (w *world) value(t ingest.Type, key bool) any {
 	}
 	switch t.Kind {
 	case ingest.Int64:
+		if w.sparse {
+			return int64(w.r.IntN(40))
+		}
 		return int64(w.r.IntN(12))
 	case ingest.Int32:
 		return int32(w.r.IntN(3))
@@ -113,13 +123,19 @@ func (w *world) window() map[string][]change {
 	out := map[string][]change{}
 	for _, t := range w.tables {
 		n := w.r.IntN(12)
-		if w.r.IntN(4) == 0 {
+		switch {
+		case w.sparse && !w.filled:
+			n = 60
+		case w.sparse:
+			n = w.r.IntN(3)
+		case w.r.IntN(4) == 0:
 			n = 0
 		}
 		for range n {
 			out[t.input] = append(out[t.input], w.change(t))
 		}
 	}
+	w.filled = true
 	return out
 }
 
@@ -131,6 +147,15 @@ func (w *world) change(t *table) change {
 	row := make([]any, len(t.schema.Columns))
 	for i, c := range t.schema.Columns {
 		row[i] = w.value(c.Type, isKey[i])
+	}
+	if w.sparse && w.filled && len(t.rows) > 0 { // mostly rows that are there: few random keys are
+		if keys := slices.Sorted(maps.Keys(t.rows)); w.r.IntN(4) > 0 {
+			for i, v := range t.rows[keys[w.r.IntN(len(keys))]] {
+				if isKey[i] {
+					row[i] = v
+				}
+			}
+		}
 	}
 	key := t.key(row)
 	if w.r.IntN(3) == 0 { // a delete, perhaps of a key that is not there
@@ -144,6 +169,9 @@ func (w *world) change(t *table) change {
 	}
 	if old, ok := t.rows[key]; ok && w.r.IntN(2) == 0 { // change one column only
 		at := w.r.IntN(len(row))
+		if fk := t.schema.Column("fk"); w.r.IntN(3) == 0 { // it moves to another partner
+			at = fk
+		}
 		changed := row[at]
 		copy(row, old)
 		if !isKey[at] {
@@ -240,6 +268,9 @@ func (g *viewSQL) condition(i int) string {
 	p := g.w.r.IntN(i)
 	kind := []ingest.Kind{ingest.Int64, ingest.Text}[g.w.r.IntN(4)/3]
 	own, other := g.typed(i, kind), g.typed(p, kind)
+	if s := g.rels[p].schema; len(s.Key) == 1 && s.Key[0] == "id" && g.w.r.IntN(2) == 0 { // the usual foreign key: at most one partner
+		kind, own, other = ingest.Int64, g.as[i]+".fk", g.as[p]+".id"
+	}
 	if kind == ingest.Int64 && g.w.r.IntN(6) == 0 {
 		other = "coalesce(" + other + ", 3)"
 	}

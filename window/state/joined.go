@@ -132,7 +132,7 @@ func (s *step) affected(ctx context.Context, v *view.View, state []string) (stri
 // images selects columns of the old and of the new images of a relation's changed rows.
 func (s *step) images(r view.Relation, st *staged, columns []string) string {
 	old := fmt.Sprintf("SELECT %s FROM %s AS t SEMI JOIN %s AS c ON %s", duck.Idents(columns), tableName(r.Input), st.table, equal("t", "c", r.Schema.Key))
-	if s.mutate == mutateNewOnly {
+	if s.mutate == mutateNewImages {
 		old += " WHERE false"
 	}
 	return old + " UNION ALL " + s.newImages(st, columns)
@@ -160,7 +160,7 @@ func (s *step) differing(r view.Relation, st *staged) string {
 	}
 	cols := duck.Idents(r.Columns)
 	old := fmt.Sprintf("SELECT %s FROM o SEMI JOIN d ON %s", cols, equal("o", "d", key))
-	if s.mutate == mutateNewOnly {
+	if s.mutate == mutateNewDiffering {
 		old += " WHERE false"
 	}
 	return fmt.Sprintf(`WITH n AS MATERIALIZED (SELECT *, true AS tm_there FROM (%s)),

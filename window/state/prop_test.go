@@ -45,9 +45,10 @@ func TestProperty(t *testing.T) {
 
 // TestMutations: the property test must notice wrong ways to find affected rows.
 func TestMutations(t *testing.T) {
-	for name, m := range map[string]mutation{"affected keys from the new state only": mutateNewOnly, "join of the window's rows only": mutateWindowOnly} {
+	for name, m := range map[string]mutation{"affected keys from the new state only, all images": mutateNewImages,
+		"affected keys from the new state only, differing images": mutateNewDiffering, "join of the window's rows only": mutateWindowOnly} {
 		caught := uint64(0)
-		for seed := uint64(1); seed <= 20 && caught == 0; seed++ {
+		for seed := uint64(1); seed <= 100 && caught == 0; seed++ {
 			if err := runSeed(t, seed, m, duckOracle{}); errors.As(err, new(*wrong)) {
 				caught = seed
 			}
