@@ -99,7 +99,14 @@ func (f *Faults) HoldCommits() (release func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.gate = g
-	return g.open
+	return func() {
+		f.mu.Lock()
+		if f.gate == g {
+			f.gate = nil
+		}
+		f.mu.Unlock()
+		g.open()
+	}
 }
 
 // FlipNumeric changes the binary form of NUMERIC, as versions 1.0.27554 and 1.0.29551 did.

@@ -102,6 +102,12 @@ func (s *session) clientGone() {
 	}
 }
 
+func (s *session) isIdle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running == nil
+}
+
 // interrupt cancels the statement that runs, as CancelRequest asks.
 func (s *session) interrupt(ctx context.Context) {
 	s.mu.Lock()

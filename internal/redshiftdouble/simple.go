@@ -101,6 +101,11 @@ func (s *session) perform(ctx context.Context, p *plan, forward func(context.Con
 	if err := s.enter(ctx, implicit); err != nil {
 		return "", err
 	}
+	if p.verb == "copy" && s.tx == implicit && s.server.config.CopyOutlivesClient {
+		s.mu.Lock()
+		s.outlive = true
+		s.mu.Unlock()
+	}
 	if err := s.lock(ctx, p.writes); err != nil {
 		return "", err
 	}
