@@ -1,7 +1,6 @@
 package redshiftdouble_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -267,6 +266,17 @@ func TestNoLoadErrorRows(t *testing.T) {
 	}
 }
 
+func TestFailStatement(t *testing.T) {
+	t.Parallel()
+	l, c := faulty(t)
+	l.Faults().FailStatement("delete from t", "XX000", "1018")
+	l.must(c, "BEGIN", "INSERT INTO t VALUES (1, 1)")
+	if e := l.fails(c, "DELETE FROM t WHERE id = 1"); e.Message != "1018" || c.PgConn().TxStatus() != 'E' {
+		t.Errorf("%v, status %c", e, c.PgConn().TxStatus())
+	}
+	l.must(c, "ROLLBACK", "DELETE FROM t WHERE id = 1")
+}
+
 // TestCloseWhileBusy: the server ends with sessions in the middle of statements.
 func TestCloseWhileBusy(t *testing.T) {
 	t.Parallel()
@@ -282,5 +292,4 @@ func TestCloseWhileBusy(t *testing.T) {
 	if err := <-done; err == nil {
 		t.Error("no error")
 	}
-	_ = context.Background
 }

@@ -41,6 +41,9 @@ func (s *session) finish() error {
 
 // plans reads all statements before the first runs: a mistake in the last one keeps all from running.
 func (s *session) plans(sql string) ([]*plan, error) {
+	if err := s.server.faults.statement(sql); err != nil {
+		return nil, err
+	}
 	ts, err := s.lex(sql)
 	if err != nil {
 		return nil, err
