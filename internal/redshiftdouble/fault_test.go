@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tidemill/tidemill/ingest"
 	double "github.com/tidemill/tidemill/internal/redshiftdouble"
@@ -216,12 +217,19 @@ func TestCopyOutlivesItsClient(t *testing.T) {
 		if k.begin {
 			l.must(c, "BEGIN")
 		}
-		done := background(c, copySQL("t", m))
-		l.eventually("COPY waits", func() bool { return waiting(l) == 1 })
-		if err := c.PgConn().Conn().Close(); err != nil {
+		// by hand: pgx would send a cancel request when its connection breaks
+		h, err := c.PgConn().Hijack()
+		if err != nil {
 			t.Fatal(err)
 		}
-		<-done
+		h.Frontend.Send(&pgproto3.Query{String: copySQL("t", m)})
+		if err := h.Frontend.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		l.eventually("COPY waits", func() bool { return waiting(l) == 1 })
+		if err := h.Conn.Close(); err != nil {
+			t.Fatal(err)
+		}
 		if !k.outlives {
 			l.eventually("COPY is cancelled", func() bool { return l.Sessions() == 1 })
 		}
