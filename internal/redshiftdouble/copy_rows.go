@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -236,8 +237,27 @@ func spread(elements []format.SchemaElement, at int) (leaves, size int) {
 	return leaves, size
 }
 
+// maxRow is how many bytes of input a row may have, but for SUPER.
+const maxRow = 4 << 20
+
 // row appends a row in PostgreSQL's binary form.
 func (r *rowStream) row(row pqgo.Row) error {
+	start := len(r.buf)
+	if err := r.appendRow(row); err != nil {
+		return err
+	}
+	for _, t := range r.target {
+		if t.kind.name == "super" {
+			return nil
+		}
+	}
+	if n := len(r.buf) - start; n > maxRow {
+		return &loadError{code: 1216, message: fmt.Sprintf("Input line is not valid: %d bytes, at most %d", n, maxRow)}
+	}
+	return nil
+}
+
+func (r *rowStream) appendRow(row pqgo.Row) error {
 	r.buf = binary.BigEndian.AppendUint16(r.buf, uint16(len(r.target)))
 	var document map[string]any
 	for i, f := range r.fields {

@@ -30,6 +30,9 @@ var CorpusTables = []string{
 	"CREATE VIEW v AS SELECT id, b FROM s",
 	"CREATE SCHEMA mart",
 	"CREATE TABLE mart.m (id BIGINT, v VARCHAR(20), k VARCHAR(10), PRIMARY KEY (k))",
+	"CREATE TABLE source (id BIGINT)",
+	"CREATE TABLE target (id BIGINT)",
+	"INSERT INTO mart.m VALUES (1, 'four', 'x')",
 	"INSERT INTO t (id, a, b) VALUES (1, 1, 'a'), (2, 2, 'b')",
 	"INSERT INTO s (id, a, b) VALUES (2, 9, 'x'), (3, 9, 'y')",
 }

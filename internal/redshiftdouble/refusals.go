@@ -105,6 +105,8 @@ func checkAt(ts []token, i int) error {
 		return nearby(t.val)
 	case t.is("[") && i > 0:
 		return unsupported("PartiQL navigation")
+	case call && t.is("any", "some", "all") && i+2 < len(ts) && !ts[i+2].is("select", "with", "("):
+		return nearby(t.val) // of an array
 	case call && slices.Contains(refusedFunctions, t.val):
 		return refuse("42883", "function %s() does not exist", t.val)
 	case t.is("within") && phrase(ts, i, "within group"):

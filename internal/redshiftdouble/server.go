@@ -139,6 +139,13 @@ func (c Config) withDefaults() Config {
 
 // prepare makes the schema rs, unless another double has.
 func (s *Server) prepare(ctx context.Context) error {
+	version, err := s.admin.rows(ctx, "SELECT current_setting('server_version_num')::integer >= 150000 AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)")
+	if err != nil {
+		return err
+	}
+	if version[0][0] != "t" {
+		return errors.New("it needs PostgreSQL 15 or later, and a superuser")
+	}
 	if err := s.admin.exec(ctx, setupSQL); err != nil {
 		return err
 	}

@@ -59,7 +59,13 @@ func (s *session) plans(sql string) ([]*plan, error) {
 	return out, nil
 }
 
+// maxStatement is Redshift's limit.
+const maxStatement = 16 << 20
+
 func (s *session) lex(sql string) ([]token, error) {
+	if len(sql) > maxStatement {
+		return nil, refuse("54001", "Statement is too large. Statement Size: %d bytes. Maximum Allowed: %d bytes", len(sql), maxStatement)
+	}
 	if strings.ContainsRune(sql, 0) {
 		return nil, refuse("22021", "invalid byte sequence for encoding \"UTF8\": 0x00")
 	}

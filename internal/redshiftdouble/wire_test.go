@@ -210,6 +210,16 @@ func TestWrongModesFail(t *testing.T) {
 			t.Errorf("binary NUMERIC: %x, %v", r.Rows, r.Err)
 		}
 	}
+	// types that Redshift has not
+	for _, oid := range []uint32{17, 1009, 1016, 2950} {
+		r := c.PgConn().ExecParams(t.Context(), "SELECT 1 FROM t WHERE $1 IS NULL", [][]byte{[]byte("x")}, []uint32{oid}, nil, nil).Read()
+		if r.Err == nil || !strings.Contains(r.Err.Error(), "of parameter $1 is not supported") {
+			t.Errorf("type %d: %v", oid, r.Err)
+		}
+	}
+	if _, err := c.Exec(t.Context(), "DELETE FROM t WHERE id = ANY ($1)", []int64{1}); err == nil || !strings.Contains(err.Error(), "syntax error") {
+		t.Errorf("= ANY (array): %v", err)
+	}
 	// CopyFrom
 	if _, err := c.CopyFrom(t.Context(), pgx.Identifier{"t"}, []string{"id"}, pgx.CopyFromRows([][]any{{1}})); err == nil || !strings.Contains(err.Error(), "syntax error") {
 		t.Errorf("CopyFrom: %v", err)
