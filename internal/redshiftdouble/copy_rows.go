@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -53,13 +54,23 @@ func (r *rowStream) Read(p []byte) (int, error) {
 		if r.done {
 			return 0, io.EOF
 		}
-		if r.err = r.fill(); r.err != nil {
+		if r.err = r.guarded(); r.err != nil {
 			return 0, r.err
 		}
 	}
 	n := copy(p, r.buf)
 	r.buf = r.buf[n:]
 	return n, nil
+}
+
+// guarded turns a panic of the Parquet library, which a broken file can cause, into an error of the file.
+func (r *rowStream) guarded() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = r.locate(scanError(15001, "Invalid Parquet file: %v", p))
+		}
+	}()
+	return r.fill()
 }
 
 // fill puts the next batch of rows into the buffer.
@@ -226,8 +237,27 @@ func spread(elements []format.SchemaElement, at int) (leaves, size int) {
 	return leaves, size
 }
 
+// maxRow is how many bytes of input a row may have, but for SUPER.
+const maxRow = 4 << 20
+
 // row appends a row in PostgreSQL's binary form.
 func (r *rowStream) row(row pqgo.Row) error {
+	start := len(r.buf)
+	if err := r.appendRow(row); err != nil {
+		return err
+	}
+	for _, t := range r.target {
+		if t.kind.name == "super" {
+			return nil
+		}
+	}
+	if n := len(r.buf) - start; n > maxRow {
+		return &loadError{code: 1216, message: fmt.Sprintf("Input line is not valid: %d bytes, at most %d", n, maxRow)}
+	}
+	return nil
+}
+
+func (r *rowStream) appendRow(row pqgo.Row) error {
 	r.buf = binary.BigEndian.AppendUint16(r.buf, uint16(len(r.target)))
 	var document map[string]any
 	for i, f := range r.fields {
@@ -239,6 +269,7 @@ func (r *rowStream) row(row pqgo.Row) error {
 			}
 		case f.nested:
 			if document == nil {
+				document = map[string]any{}
 				if err := r.opened.Schema().Reconstruct(&document, row); err != nil {
 					return scanError(15001, "Error reading nested column: %v", err)
 				}

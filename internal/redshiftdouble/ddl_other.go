@@ -197,7 +197,7 @@ func (s *session) planDeclare(p *parser) (*plan, error) {
 	if err := p.expect("for"); err != nil {
 		return nil, err
 	}
-	query, err := s.plan(p.ts[p.i:])
+	query, err := s.planQuery(p.ts[p.i:])
 	if err != nil {
 		return nil, err
 	}

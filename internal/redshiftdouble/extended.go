@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // prepared is a statement of the extended protocol.
@@ -56,7 +57,21 @@ func (s *session) parse(ctx context.Context, m *pgproto3.Parse) error {
 	return nil
 }
 
+// foreignTypes are PostgreSQL's numbers of types that Redshift has not, arrays among them: pgx sends them for []byte, []string, UUIDs.
+var foreignTypes = map[uint32]string{
+	pgtype.ByteaOID: "bytea", pgtype.JSONOID: "json", pgtype.JSONBOID: "jsonb", pgtype.UUIDOID: "uuid", pgtype.InetOID: "inet", pgtype.CIDROID: "cidr",
+	pgtype.TextArrayOID: "text[]", pgtype.VarcharArrayOID: "varchar[]", pgtype.Int2ArrayOID: "smallint[]", pgtype.Int4ArrayOID: "integer[]",
+	pgtype.Int8ArrayOID: "bigint[]", pgtype.Float4ArrayOID: "real[]", pgtype.Float8ArrayOID: "double precision[]", pgtype.BoolArrayOID: "boolean[]",
+	pgtype.NumericArrayOID: "numeric[]", pgtype.DateArrayOID: "date[]", pgtype.TimestampArrayOID: "timestamp[]", pgtype.TimestamptzArrayOID: "timestamptz[]",
+	pgtype.ByteaArrayOID: "bytea[]", pgtype.UUIDArrayOID: "uuid[]",
+}
+
 func (s *session) prepare(ctx context.Context, p *prepared, m *pgproto3.Parse) (err error) {
+	for i, o := range m.ParameterOIDs {
+		if name, foreign := foreignTypes[o]; foreign {
+			return refuse("0A000", "type %q of parameter $%d is not supported", name, i+1)
+		}
+	}
 	if p.plan == nil || p.plan.sql == "" {
 		return nil
 	}

@@ -74,13 +74,53 @@ CREATE OR REPLACE FUNCTION rs.from_varbyte(b rs.varbyte, f text) RETURNS text IM
 CREATE OR REPLACE FUNCTION rs.sha2(s text, bits integer) RETURNS text IMMUTABLE STRICT LANGUAGE sql AS
   $$SELECT pg_catalog.encode(CASE bits WHEN 224 THEN sha224(convert_to(s, 'UTF8')) WHEN 384 THEN sha384(convert_to(s, 'UTF8')) WHEN 512 THEN sha512(convert_to(s, 'UTF8')) ELSE sha256(convert_to(s, 'UTF8')) END, 'hex')$$;
 -- JSON and SUPER.
-CREATE OR REPLACE FUNCTION rs.json_parse(s text) RETURNS rs.super IMMUTABLE STRICT LANGUAGE plpgsql AS $$
+-- Strings inside a SUPER have at most 65535 bytes: longer ones are an error, or are cut when json_parse_truncate_strings is on.
+CREATE OR REPLACE FUNCTION rs.cut(s text) RETURNS text IMMUTABLE STRICT LANGUAGE plpgsql AS $$
+DECLARE n integer := 65535;
 BEGIN
-  RETURN (E'\x01' || (s::jsonb)::text)::rs.super;
-EXCEPTION WHEN OTHERS THEN
-  RAISE EXCEPTION 'JSON parsing error' USING ERRCODE = 'XX000';
+  IF octet_length(s) <= n THEN
+    RETURN s;
+  END IF;
+  s := left(s, n);
+  WHILE octet_length(s) > n LOOP
+    s := left(s, char_length(s) - greatest(1, (octet_length(s) - n) / 4));
+  END LOOP;
+  RETURN s;
 END $$;
-CREATE OR REPLACE FUNCTION rs.json_parse(b rs.varbyte) RETURNS rs.super IMMUTABLE STRICT LANGUAGE sql AS $$SELECT rs.json_parse(convert_from(b::bytea, 'UTF8'))$$;
+CREATE OR REPLACE FUNCTION rs.cut(v jsonb) RETURNS jsonb IMMUTABLE STRICT LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN CASE jsonb_typeof(v) WHEN 'string' THEN to_jsonb(rs.cut(v #>> '{}'))
+    WHEN 'array' THEN (SELECT coalesce(jsonb_agg(rs.cut(e) ORDER BY i), '[]') FROM jsonb_array_elements(v) WITH ORDINALITY a(e, i))
+    WHEN 'object' THEN (SELECT coalesce(jsonb_object_agg(k, rs.cut(e)), '{}') FROM jsonb_each(v) o(k, e)) ELSE v END;
+END $$;
+CREATE OR REPLACE FUNCTION rs.document(s text) RETURNS rs.super STABLE STRICT LANGUAGE plpgsql AS $$
+DECLARE v jsonb;
+BEGIN
+  BEGIN
+    v := s::jsonb;
+  EXCEPTION WHEN OTHERS THEN
+    RAISE EXCEPTION 'JSON parsing error' USING ERRCODE = 'XX000';
+  END;
+  IF octet_length(s) > 65535 AND (SELECT coalesce(max(octet_length(x #>> '{}')), 0) FROM jsonb_path_query(v, 'strict $.** ? (@.type() == "string")') x) > 65535 THEN
+    IF coalesce(current_setting('rs.truncate_strings', true), 'off') <> 'on' THEN
+      RAISE EXCEPTION 'String value exceeds the max size of 65535 bytes' USING ERRCODE = 'XX000';
+    END IF;
+    v := rs.cut(v);
+  END IF;
+  IF octet_length(v::text) > 16777216 THEN
+    RAISE EXCEPTION 'SUPER value exceeds the max size of 16777216 bytes' USING ERRCODE = 'XX000';
+  END IF;
+  RETURN (E'\x01' || v::text)::rs.super;
+END $$;
+-- A VARCHAR has at most 65535 bytes, so a longer document comes as VARBYTE.
+CREATE OR REPLACE FUNCTION rs.json_parse(s text) RETURNS rs.super STABLE STRICT LANGUAGE plpgsql AS $$
+BEGIN
+  IF octet_length(s) > 65535 THEN
+    RAISE EXCEPTION 'Value too long for character type' USING ERRCODE = '22001';
+  END IF;
+  RETURN rs.document(s);
+END $$;
+CREATE OR REPLACE FUNCTION rs.json_parse(b rs.varbyte) RETURNS rs.super STABLE STRICT LANGUAGE sql AS $$SELECT rs.document(convert_from(b::bytea, 'UTF8'))$$;
 CREATE OR REPLACE FUNCTION rs.can_json_parse(s text) RETURNS boolean IMMUTABLE STRICT LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM s::jsonb;

@@ -225,7 +225,7 @@ var reserved = strings.Fields(`aes128 aes256 all allowoverwrite analyse analyze 
 // onlyRedshift are those of them that PostgreSQL lets pass as names and that have no other use in a query.
 var onlyRedshift = strings.Fields(`aes128 aes256 allowoverwrite az64 backup blanksasnull bytedict bzip2 credentials current_user_id deflate
 	defrag delta delta32k disable emptyasnull enable encode encrypt encryption explicit globaldict256 globaldict64k gzip identity lun luns
-	lzo lzop mostly16 mostly32 mostly8 new off offline oid old open parallel permissions pivot raw readratio recover rejectlog resort restore
+	lzo lzop mostly16 mostly32 mostly8 new off offline old open parallel permissions pivot raw readratio recover rejectlog resort restore
 	snapshot system tag tdes text255 text32k truncatecolumns unpivot wallet`)
 
 // systemColumns can be no column of a table, quoted or not.

@@ -29,6 +29,9 @@ func done(tag string) func(context.Context) (string, error) {
 
 // plan reads one statement.
 func (s *session) plan(ts []token) (*plan, error) {
+	if len(ts) == 0 {
+		return nil, unexpected(ts, 0)
+	}
 	first := ts[0]
 	if first.is("(") {
 		return s.planQuery(ts)
@@ -92,7 +95,19 @@ func (s *session) planOther(ts []token) (*plan, error) {
 		return s.planExplain(ts)
 	case "declare", "fetch", "close":
 		return s.planCursor(ts)
-	case "call", "cancel", "use", "prepare", "execute", "deallocate", "refresh", "desc", "describe", "attach", "detach":
+	case "prepare":
+		if len(ts) > 1 && ts[1].is("transaction") {
+			return nil, nearby("transaction")
+		}
+		return nil, unsupported("PREPARE")
+	case "refresh":
+		for i, t := range ts {
+			if t.is("concurrently") {
+				return nil, unexpected(ts, i)
+			}
+		}
+		return nil, unsupported("REFRESH MATERIALIZED VIEW")
+	case "call", "cancel", "use", "execute", "deallocate", "desc", "describe", "attach", "detach":
 		return nil, unsupported("%s", strings.ToUpper(ts[0].val))
 	case "savepoint", "release":
 		return nil, refuse("0A000", "SQL command %q not supported.", strings.ToUpper(ts[0].val))

@@ -105,6 +105,8 @@ func checkAt(ts []token, i int) error {
 		return nearby(t.val)
 	case t.is("[") && i > 0:
 		return unsupported("PartiQL navigation")
+	case call && t.is("any", "some", "all") && i+2 < len(ts) && !ts[i+2].is("select", "with", "("):
+		return nearby(t.val) // of an array
 	case call && slices.Contains(refusedFunctions, t.val):
 		return refuse("42883", "function %s() does not exist", t.val)
 	case t.is("within") && phrase(ts, i, "within group"):
@@ -228,6 +230,22 @@ func (s *session) leaderOnly(ts []token) error {
 	}
 	if catalog {
 		return leaderError()
+	}
+	return nil
+}
+
+// alsoServerless are tables that serverless has although their names begin as those it lacks.
+var alsoServerless = []string{"stv_db_isolation_level"}
+
+// serverless refuses the system tables of provisioned clusters.
+func (s *session) serverless(ts []token) error {
+	if !s.server.config.Serverless {
+		return nil
+	}
+	for _, t := range ts {
+		if t.identifier() && (strings.HasPrefix(t.val, "stl_") || strings.HasPrefix(t.val, "stv_") || strings.HasPrefix(t.val, "svl_")) && !slices.Contains(alsoServerless, t.val) {
+			return refuse("42P01", "relation %q does not exist", t.val)
+		}
 	}
 	return nil
 }

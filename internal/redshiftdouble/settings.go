@@ -96,19 +96,30 @@ func (s *session) planSet(ts []token) (*plan, error) {
 	}
 	value := ts[i+1:]
 	if _, own := ownSettings[name]; own {
-		v := value[0].val
-		return &plan{verb: "set", prepare: true, do: func(context.Context) (string, error) {
-			s.settings[name] = v
-			if value[0].is("default") {
-				delete(s.settings, name)
-			}
-			return "SET", nil
-		}}, nil
+		return s.planOwn(name, value[0]), nil
 	}
 	if !slices.Contains(passed, name) {
 		return nil, refuse("42704", "unrecognized configuration parameter %q", name)
 	}
 	return s.planPassed(scope, name, value)
+}
+
+// planOwn keeps a parameter of Redshift's; functions in PostgreSQL are told of the one that they depend on.
+func (s *session) planOwn(name string, value token) *plan {
+	return &plan{verb: "set", prepare: true, do: func(ctx context.Context) (string, error) {
+		s.settings[name] = value.val
+		if value.is("default") {
+			delete(s.settings, name)
+		}
+		if name != "json_parse_truncate_strings" {
+			return "SET", nil
+		}
+		state := "off"
+		if s.settings.on(name) {
+			state = "on"
+		}
+		return "SET", s.silently(ctx, "SET rs.truncate_strings TO "+state)
+	}}
 }
 
 func (s *session) planPassed(scope, name string, value []token) (*plan, error) {

@@ -41,6 +41,9 @@ func (s *session) finish() error {
 
 // plans reads all statements before the first runs: a mistake in the last one keeps all from running.
 func (s *session) plans(sql string) ([]*plan, error) {
+	if err := s.server.faults.statement(sql); err != nil {
+		return nil, err
+	}
 	ts, err := s.lex(sql)
 	if err != nil {
 		return nil, err
@@ -56,7 +59,13 @@ func (s *session) plans(sql string) ([]*plan, error) {
 	return out, nil
 }
 
+// maxStatement is Redshift's limit.
+const maxStatement = 16 << 20
+
 func (s *session) lex(sql string) ([]token, error) {
+	if len(sql) > maxStatement {
+		return nil, refuse("54001", "Statement is too large. Statement Size: %d bytes. Maximum Allowed: %d bytes", len(sql), maxStatement)
+	}
 	if strings.ContainsRune(sql, 0) {
 		return nil, refuse("22021", "invalid byte sequence for encoding \"UTF8\": 0x00")
 	}
@@ -100,6 +109,11 @@ func (s *session) perform(ctx context.Context, p *plan, forward func(context.Con
 	}
 	if err := s.enter(ctx, implicit); err != nil {
 		return "", err
+	}
+	if p.verb == "copy" && s.tx == implicit && s.server.config.CopyOutlivesClient {
+		s.mu.Lock()
+		s.outlive = true
+		s.mu.Unlock()
 	}
 	if err := s.lock(ctx, p.writes); err != nil {
 		return "", err

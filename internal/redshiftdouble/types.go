@@ -38,6 +38,9 @@ func (p *parser) dataType(column string) (dataType, error) {
 		return dataType{}, p.unexpected()
 	}
 	name := p.ts[p.i].val
+	if p.ts[p.i].kind == quoted && name == "char" {
+		return dataType{}, refuse("0A000", "Column %q has unsupported type %q.", column, `"char"`)
+	}
 	p.i++
 	t, err := p.namedType(name, column)
 	if err == nil && p.peek("[", "array") {
