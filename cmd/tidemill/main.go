@@ -102,7 +102,7 @@ A project is a folder with tidemill.yaml, sources/*.yaml and pipelines/*.yaml.`,
 		panic(err)
 	}
 	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.queryCommand(), c.verifyCommand(), c.resyncCommand(),
-		c.tailCommand(), c.newCommand(), c.schemaCommand(), c.versionCommand())
+		c.tailCommand(), c.newCommand(), c.schemaCommand(), c.devCommand(), c.versionCommand())
 	wrapArgs(root)
 	return root
 }

@@ -30,11 +30,6 @@ func scanError(code int, format string, args ...any) *loadError {
 // copyAction runs a COPY.
 func (s *session) copyAction(c *copyCommand) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		if s.tx == implicit && s.server.config.CopyOutlivesClient {
-			s.mu.Lock()
-			s.outlive = true
-			s.mu.Unlock()
-		}
 		started := time.Now()
 		stats, err := s.load(ctx, c)
 		var e *loadError

@@ -53,13 +53,23 @@ func (r *rowStream) Read(p []byte) (int, error) {
 		if r.done {
 			return 0, io.EOF
 		}
-		if r.err = r.fill(); r.err != nil {
+		if r.err = r.guarded(); r.err != nil {
 			return 0, r.err
 		}
 	}
 	n := copy(p, r.buf)
 	r.buf = r.buf[n:]
 	return n, nil
+}
+
+// guarded turns a panic of the Parquet library, which a broken file can cause, into an error of the file.
+func (r *rowStream) guarded() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = r.locate(scanError(15001, "Invalid Parquet file: %v", p))
+		}
+	}()
+	return r.fill()
 }
 
 // fill puts the next batch of rows into the buffer.
@@ -239,6 +249,7 @@ func (r *rowStream) row(row pqgo.Row) error {
 			}
 		case f.nested:
 			if document == nil {
+				document = map[string]any{}
 				if err := r.opened.Schema().Reconstruct(&document, row); err != nil {
 					return scanError(15001, "Error reading nested column: %v", err)
 				}

@@ -2,6 +2,7 @@ package redshiftdouble
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -36,6 +37,7 @@ type Faults struct {
 	slow     time.Duration
 	binary   bool
 	silent   bool
+	failing  []statementFault
 	gate     *gate
 	gone     chan struct{}
 	once     sync.Once
@@ -99,7 +101,14 @@ func (f *Faults) HoldCommits() (release func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.gate = g
-	return g.open
+	return func() {
+		f.mu.Lock()
+		if f.gate == g {
+			f.gate = nil
+		}
+		f.mu.Unlock()
+		g.open()
+	}
 }
 
 // FlipNumeric changes the binary form of NUMERIC, as versions 1.0.27554 and 1.0.29551 did.
@@ -122,11 +131,11 @@ func (f *Faults) Clear() {
 	if f.gate != nil {
 		f.gate.open()
 	}
-	f.kills, f.commits, f.s3, f.slow, f.binary, f.silent, f.gate = map[Point]int{}, nil, nil, 0, false, false, nil
+	f.kills, f.commits, f.s3, f.slow, f.binary, f.silent, f.gate, f.failing = map[Point]int{}, nil, nil, 0, false, false, nil, nil
 	f.mu.Unlock()
 }
 
-// Happened is how often a fault has fired: "kill", "commit", "s3".
+// Happened is how often a fault has fired: "kill", "commit", "s3", "statement".
 func (f *Faults) Happened(what string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -197,6 +206,33 @@ func (f *Faults) queue(ctx context.Context) error {
 	case <-f.gone:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	return nil
+}
+
+type statementFault struct {
+	contains string // of the statement, in lower case
+	err      *refusal
+}
+
+// FailStatement lets the next statement that contains the text fail with an error, as Redshift's own: XX000 with "1018: Relation does not
+// exist", "could not open relation with OID 1", 57014.
+func (f *Faults) FailStatement(contains, code, message string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failing = append(f.failing, statementFault{strings.ToLower(contains), refuse(code, "%s", message)})
+}
+
+// statement is the error that a statement is to fail with, or nil.
+func (f *Faults) statement(sql string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, s := range f.failing {
+		if strings.Contains(strings.ToLower(sql), s.contains) {
+			f.failing = append(f.failing[:i:i], f.failing[i+1:]...)
+			f.happened["statement"]++
+			return s.err
+		}
 	}
 	return nil
 }

@@ -40,6 +40,9 @@ func (s *session) planQuery(ts []token) (*plan, error) {
 			return nil, unsupported("SELECT INTO")
 		}
 	}
+	if err := s.serverless(ts); err != nil {
+		return nil, err
+	}
 	if err := s.leaderOnly(ts); err != nil {
 		return nil, err
 	}

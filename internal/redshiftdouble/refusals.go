@@ -232,6 +232,22 @@ func (s *session) leaderOnly(ts []token) error {
 	return nil
 }
 
+// alsoServerless are tables that serverless has although their names begin as those it lacks.
+var alsoServerless = []string{"stv_db_isolation_level"}
+
+// serverless refuses the system tables of provisioned clusters.
+func (s *session) serverless(ts []token) error {
+	if !s.server.config.Serverless {
+		return nil
+	}
+	for _, t := range ts {
+		if t.identifier() && (strings.HasPrefix(t.val, "stl_") || strings.HasPrefix(t.val, "stv_") || strings.HasPrefix(t.val, "svl_")) && !slices.Contains(alsoServerless, t.val) {
+			return refuse("42P01", "relation %q does not exist", t.val)
+		}
+	}
+	return nil
+}
+
 func leaderError() error {
 	return refuse("0A000", "Specified types or functions (one per INFO message) not supported on Redshift tables.")
 }

@@ -79,6 +79,7 @@ type Server struct {
 	level    atomic.Int32 // Isolation
 	commits  sync.Mutex   // the cluster's one commit queue
 
+	closed   atomic.Bool
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
 	mu       sync.Mutex
@@ -204,6 +205,9 @@ func (s *Server) isolation() Isolation { return Isolation(s.level.Load()) }
 
 // Close ends all sessions, waits for them, and closes the connections to PostgreSQL.
 func (s *Server) Close() error {
+	if !s.closed.CompareAndSwap(false, true) {
+		return nil
+	}
 	err := s.listener.Close()
 	s.stop()
 	s.faults.release()
@@ -248,6 +252,17 @@ func (s *Server) cancel(ctx context.Context, pid uint32, secret []byte) {
 	s.mu.Unlock()
 	if c != nil && string(c.secret) == string(secret) {
 		c.interrupt(ctx)
+	}
+}
+
+// KillIdle ends the sessions that run no statement now, also those that are in a transaction.
+func (s *Server) KillIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.sessions {
+		if c.isIdle() {
+			c.client.Close()
+		}
 	}
 }
 

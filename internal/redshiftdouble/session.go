@@ -102,6 +102,12 @@ func (s *session) clientGone() {
 	}
 }
 
+func (s *session) isIdle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running == nil
+}
+
 // interrupt cancels the statement that runs, as CancelRequest asks.
 func (s *session) interrupt(ctx context.Context) {
 	s.mu.Lock()
@@ -164,6 +170,7 @@ func (s *session) step(ctx context.Context) error {
 		err = s.wire.Flush()
 	case *pgproto3.Terminate:
 		return errTerminated
+	case *pgproto3.CopyData, *pgproto3.CopyDone, *pgproto3.CopyFail: // of a client that did not wait for the answer to its COPY
 	case *pgproto3.FunctionCall:
 		err = s.fail(refuse("0A000", "function call protocol is not supported"))
 	default:

@@ -41,6 +41,9 @@ func (s *session) finish() error {
 
 // plans reads all statements before the first runs: a mistake in the last one keeps all from running.
 func (s *session) plans(sql string) ([]*plan, error) {
+	if err := s.server.faults.statement(sql); err != nil {
+		return nil, err
+	}
 	ts, err := s.lex(sql)
 	if err != nil {
 		return nil, err
@@ -100,6 +103,11 @@ func (s *session) perform(ctx context.Context, p *plan, forward func(context.Con
 	}
 	if err := s.enter(ctx, implicit); err != nil {
 		return "", err
+	}
+	if p.verb == "copy" && s.tx == implicit && s.server.config.CopyOutlivesClient {
+		s.mu.Lock()
+		s.outlive = true
+		s.mu.Unlock()
 	}
 	if err := s.lock(ctx, p.writes); err != nil {
 		return "", err
