@@ -74,6 +74,7 @@ func Kind(sql string) string {
 type checker struct {
 	found []Finding
 	inTx  bool
+	open  bool // a cursor
 	seen  bool // the open transaction has had a statement that takes its snapshot
 }
 
@@ -110,4 +111,5 @@ func (c *checker) statement(tokens []token, o Options, nth int) {
 	if t := p.tok(); t.kind != end {
 		p.fail("%s is too much here", t.name())
 	}
+	p.leaderOnly()
 }

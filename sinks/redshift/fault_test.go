@@ -382,6 +382,12 @@ func TestTrailingBlanks(t *testing.T) {
 	if n := w.sent.count(`OCTET_LENGTH("code")`); n == 0 {
 		t.Error("keys are compared without their length")
 	}
+	for _, q := range []string{"SELECT pg_terminate_backend(1)", "SELECT id INTO mart.x FROM mart.visits", "SHOW query_group; SELECT 1"} {
+		var refused *window.RefusedError
+		if err := w.Query(t.Context(), q, func(arrow.RecordBatch) error { return nil }); !errors.As(err, &refused) {
+			t.Errorf("%s: %v", q, err)
+		}
+	}
 	stop := errors.New("enough")
 	if err := w.ReadTable(t.Context(), table, load.Columns, func(arrow.RecordBatch) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v", err)
