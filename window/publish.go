@@ -37,6 +37,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // ctx does not cut a load in the middle; between attempts the end of ctx is obeyed, since p stays pending.
 func (k *keeper) publish(ctx, work context.Context, p *Publication) error {
 	b := newBackoff()
+	p.Took = func(stage string, d time.Duration) { k.took(work, stage, d) }
 	err := k.cfg.Sink.Publish(work, p, k.part)
 	for {
 		if err == nil {

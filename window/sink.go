@@ -133,6 +133,8 @@ type Publication struct {
 	ManifestKey string       `json:"manifest_key"`
 	Hash        string       `json:"hash"` // Manifest.Hash
 	Stats       ReceiptStats `json:"stats"`
+	// Took, if there is one, is told how long a stage of the publish took in the warehouse: what it costs there.
+	Took func(stage string, d time.Duration) `json:"-"`
 }
 
 // ReceiptStats is the part of a receipt that is known before the publish; the sink adds its own times.
@@ -186,6 +188,17 @@ type TableReader interface {
 // the pipeline's tables. For a fence whose log is lost. Forgetting what is not there is no error.
 type Forgetter interface {
 	Forget(ctx context.Context, pipeline string) error
+}
+
+// StoreLoader is a Sink whose warehouse reads parts from the store by itself. LoadFrom is called once, before any other method,
+// and refuses a store that the warehouse cannot read. It does no I/O.
+type StoreLoader interface {
+	LoadFrom(s Store) error
+}
+
+// TextLimiter is a Sink that wants rows with texts of more bytes in quarantine. 0 is no limit.
+type TextLimiter interface {
+	MaxText() int
 }
 
 // Querier is a Sink that answers read-only SQL for the console and the CLI. Anything but one SELECT is refused.

@@ -35,6 +35,9 @@ var _ engine = (*duckState)(nil)
 func openState(ctx context.Context, c *Config) (engine, error) {
 	ctx = context.WithoutCancel(ctx)
 	d := &duckState{options: statefile.Options{Path: c.statePath(), Memory: c.StateMemory, Threads: c.StateThreads, TempQuota: c.SpillQuota}}
+	if limit, ok := c.Sink.(TextLimiter); ok {
+		d.options.MaxText = limit.MaxText()
+	}
 	var err error
 	if d.file, err = statefile.Open(ctx, d.options); err != nil {
 		return nil, err

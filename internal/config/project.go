@@ -20,8 +20,8 @@ type Project struct {
 	Log      Log    `yaml:"log" jsonschema:"description=Where the log lives: an embedded broker or a Kafka cluster"`
 	// Store is the object store of the lake: a folder or s3://bucket/prefix?region=…. Default ./data/lake.
 	Store URL `yaml:"store" jsonschema:"description=Folder or s3://bucket/prefix?region=… for Parquet parts and state. Default ./data/lake"`
-	// Warehouse is where views are published: duckdb:PATH, postgres://…. Default duckdb:./data/warehouse.db.
-	Warehouse URL `yaml:"warehouse" jsonschema:"description=duckdb:PATH or postgres://user:password@host/database. Default duckdb:./data/warehouse.db"`
+	// Warehouse is where views are published: duckdb:PATH, postgres://…, redshift://…. Default duckdb:./data/warehouse.db.
+	Warehouse URL `yaml:"warehouse" jsonschema:"description=duckdb:PATH or postgres://user:password@host/database or redshift://user:password@host/database. Default duckdb:./data/warehouse.db"`
 	// Listen is the address of the HTTP API. Default 127.0.0.1:7171: the API has a token but no TLS.
 	Listen string `yaml:"listen" jsonschema:"description=Address of the HTTP API. Default 127.0.0.1:7171"`
 	// Data is the daemon's own folder: lock, token, local state. Default ./data.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -30,6 +32,24 @@ type SinkConfig struct {
 	Client func() Warehouse
 	// Exec runs a statement as somebody who is not tidemill.
 	Exec func(sql string) error
+	// MaxText and MaxBytes are the longest values that a warehouse holds, in bytes; 0 is no limit.
+	MaxText, MaxBytes int
+	// AnyDocument says that documents are kept as text, whatever they hold.
+	AnyDocument bool
+	// Lacks are words of SQL that this warehouse does not have: queries with them are refused by it.
+	Lacks []string
+}
+
+// length is n, or the limit.
+func length(n, limit int) int {
+	if limit > 0 {
+		return min(n, limit)
+	}
+	return n
+}
+
+func (c SinkConfig) lacks(sql string) bool {
+	return slices.ContainsFunc(c.Lacks, func(word string) bool { return strings.Contains(sql, word) })
 }
 
 // Sink runs the suite. fresh makes a warehouse of the test's own.
@@ -429,7 +449,7 @@ func sinkOneTransaction(t *testing.T, c SinkConfig) {
 	wg.Go(func() {
 		r := c.Client()
 		for ctx.Err() == nil {
-			err := r.Query(ctx, `SELECT (SELECT min(name) || max(name) || count(*) FROM mart.visits), (SELECT min(name) || max(name) || count(*) FROM raw.payments),
+			err := r.Query(ctx, `SELECT (SELECT min(name) || max(name) || count(*) FROM mart.visits), (SELECT min(name) || max(name) || count(*) FROM "raw".payments),
  (SELECT window_end FROM tidemill.fence), (SELECT max(window_end) FROM tidemill.receipts)`, func(b arrow.RecordBatch) error {
 				reads++
 				if x := Cell(b.Column(0), 0); x != Cell(b.Column(1), 0) || Cell(b.Column(2), 0) != Cell(b.Column(3), 0) || x[1] != x[2] {

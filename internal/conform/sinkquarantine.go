@@ -26,20 +26,23 @@ var (
 )
 
 // edges are the values of each kind at the edge of the profile: whatever a parquet.Checker passes, a warehouse must take.
-var edges = map[ingest.Type][]func(*ingest.ColumnBuilder){
-	textType: {
-		text(""), text(strings.Repeat("x", 70_000)), text("\u2028\uffff\U0010ffff\x7f\x01"), text("'\\\"\t\r\n"),
-	},
-	{Kind: ingest.JSON}: {
-		text(` {"a": [1e999, -0, 1E-999, 123456789012345678901234567890.5], "a": null} `), text(`"\u0000\ud83d\ude00\\ud800"`), text("\"\u2028\x7f\""),
-		text(strings.Repeat("[", 1000) + strings.Repeat("]", 1000)), text(`"` + strings.Repeat("x", 70_000) + `"`), text("\t\n\r true"),
-	},
-	{Kind: ingest.Date}:                   {day(int32(firstDay)), day(int32(lastDay)), day(0)},
-	{Kind: ingest.Timestamp}:              {instant(firstDay * dayUsec), instant((lastDay+1)*dayUsec - 1)},
-	{Kind: ingest.TimestampTZ}:            {instant(firstDay * dayUsec), instant((lastDay+1)*dayUsec - 1)},
-	{Kind: ingest.Decimal, Precision: 38}: {func(c *ingest.ColumnBuilder) { c.Decimal(big38hi, big38lo) }},
-	{Kind: ingest.Float64}:                {func(c *ingest.ColumnBuilder) { c.Float64(math.Inf(1)) }, func(c *ingest.ColumnBuilder) { c.Float64(math.NaN()) }},
-	{Kind: ingest.Bytes}:                  {text("\x00\xff"), text(strings.Repeat("\x00", 70_000))},
+func edges(c SinkConfig) map[ingest.Type][]func(*ingest.ColumnBuilder) {
+	texts, bytes := length(70_000, c.MaxText), length(70_000, c.MaxBytes)
+	return map[ingest.Type][]func(*ingest.ColumnBuilder){
+		textType: {
+			text(""), text(strings.Repeat("x", texts)), text("\u2028\uffff\U0010ffff\x7f\x01"), text("'\\\"\t\r\n"),
+		},
+		{Kind: ingest.JSON}: {
+			text(` {"a": [1e999, -0, 1E-999, 123456789012345678901234567890.5], "a": null} `), text(`"\u0000\ud83d\ude00\\ud800"`), text("\"\u2028\x7f\""),
+			text(strings.Repeat("[", 1000) + strings.Repeat("]", 1000)), text(`"` + strings.Repeat("x", texts-2) + `"`), text("\t\n\r true"),
+		},
+		{Kind: ingest.Date}:                   {day(int32(firstDay)), day(int32(lastDay)), day(0)},
+		{Kind: ingest.Timestamp}:              {instant(firstDay * dayUsec), instant((lastDay+1)*dayUsec - 1)},
+		{Kind: ingest.TimestampTZ}:            {instant(firstDay * dayUsec), instant((lastDay+1)*dayUsec - 1)},
+		{Kind: ingest.Decimal, Precision: 38}: {func(c *ingest.ColumnBuilder) { c.Decimal(big38hi, big38lo) }},
+		{Kind: ingest.Float64}:                {func(c *ingest.ColumnBuilder) { c.Float64(math.Inf(1)) }, func(c *ingest.ColumnBuilder) { c.Float64(math.NaN()) }},
+		{Kind: ingest.Bytes}:                  {text("\x00\xff"), text(strings.Repeat("\x00", bytes))},
+	}
 }
 
 func text(s string) func(*ingest.ColumnBuilder) {
@@ -60,7 +63,7 @@ func sinkProfile(t *testing.T, c SinkConfig) {
 	w, p := c.Client(), NewPipeline(t, "care")
 	p.Acquire(w, 1)
 	n := 0
-	for typ, values := range edges {
+	for typ, values := range edges(c) {
 		n++
 		table := window.WarehouseTable{Schema: "mart", Name: fmt.Sprint("edges", n)}
 		columns := []ingest.Column{{Name: "id", Type: int64Type}, {Name: "k", Type: textType}, {Name: "v", Type: typ}}

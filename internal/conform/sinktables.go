@@ -336,7 +336,9 @@ func sinkCanary(t *testing.T, c SinkConfig) {
 		}
 	}
 	try("a key twice in a new table", textKey(true, textType, realtest.Canary, realtest.Canary))
-	try("a malformed document in a new table", textKey(true, json, "a"))
+	if !c.AnyDocument {
+		try("a malformed document in a new table", textKey(true, json, "a"))
+	}
 	p.Publish(w, p.Next(textKey(true, textType, realtest.Canary)))
 	try("a key twice in a step", textKey(false, textType, realtest.Canary, realtest.Canary))
 	for _, q := range []string{
@@ -360,8 +362,8 @@ func sinkReceipts(t *testing.T, c SinkConfig) {
 	pub := p.Next(visitsLoad(false, names(map[int64]string{3: "c"}, -1, 3)))
 	pub.Stats.Parked = map[string]string{"clinic.notes": "unknown type geometry"}
 	p.Publish(w, pub)
-	got := Ask(t, w, `SELECT pipeline, slice, final, epoch, lineage, rows_in, late, attempt, manifest, manifest_key, trace_id, CAST(tables AS TEXT),
- CAST(cut AS TEXT), CAST(parked AS TEXT), CAST(durations_ms AS TEXT), committed_at = (SELECT published_at FROM tidemill.fence)
+	got := Ask(t, w, `SELECT pipeline, slice, final, epoch, lineage, rows_in, late, attempt, manifest, manifest_key, trace_id, CAST(tables AS VARCHAR(65535)),
+ CAST(cut AS VARCHAR(65535)), CAST(parked AS VARCHAR(65535)), CAST(durations_ms AS VARCHAR(65535)), committed_at = (SELECT published_at FROM tidemill.fence)
  FROM tidemill.receipts ORDER BY committed_at DESC LIMIT 1`)
 	want := []string{`"care"`, "1", "true", "3", quote(p.Fence.Lineage), "9", "2", quote(pub.Manifest.Attempt), quote(pub.Hash), quote(pub.ManifestKey), quote(pub.Stats.TraceID)}
 	for i, v := range want {

@@ -67,6 +67,11 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 	if a.Warehouse, err = kinds.Sinks.Warehouse(p.Warehouse.Reveal()); err != nil {
 		problems = append(problems, p.Problem("warehouse", err.Error()))
 	}
+	if loader, ok := a.Warehouse.(window.StoreLoader); ok && a.Store != nil {
+		if err := loader.LoadFrom(a.Store); err != nil {
+			problems = append(problems, p.Problem("store", err.Error()))
+		}
+	}
 	return a, problems.Err()
 }
 

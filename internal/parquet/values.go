@@ -29,6 +29,7 @@ const (
 	TooManyDigits Fault = "too_many_digits" // a decimal beyond the precision of its column
 	NULInKey      Fault = "nul_in_key"      // U+0000 in a key: left out, two keys could become one
 	KeyTooLong    Fault = "key_too_long"
+	TextTooLong   Fault = "text_too_long" // where the warehouse has a limit and its address says so: LimitText
 )
 
 // Describe says what a fault means to who has to mend it.
@@ -36,6 +37,7 @@ func (f Fault) Describe() string {
 	return map[Fault]string{
 		InvalidText: "text that is not UTF-8", InvalidJSON: "not a JSON document", OutOfCalendar: "a date outside of 4713 BC to 294246",
 		TooManyDigits: "more digits than the column has", NULInKey: "U+0000 in a key", KeyTooLong: "a key of more than 2500 bytes",
+		TextTooLong: "a text that is longer than the warehouse's columns",
 	}[f]
 }
 
@@ -61,6 +63,7 @@ type Checker struct {
 	columns []ingest.Column
 	isKey   []bool
 	texts   []int // key columns of variable length
+	maxText int   // bytes; 0 is no limit
 	found   map[int]BadValue
 }
 
@@ -75,6 +78,10 @@ func NewChecker(columns []ingest.Column, key []string) *Checker {
 	}
 	return c
 }
+
+// LimitText makes texts and documents of more bytes bad; 0 is no limit. It is no part of the profile: a warehouse whose columns
+// are bounded may be told to keep such rows in quarantine (invariant 4).
+func (c *Checker) LimitText(bytes int) { c.maxText = bytes }
 
 // Check returns the rows that hold a bad value, in order, each with its first one: a row whose key is bad with that,
 // since it can have no place in a table at all. It returns nil for a batch that is in order.
@@ -176,6 +183,9 @@ func (c *Checker) text(i int, a *array.String) {
 	}
 	if !sound {
 		c.each(i, a, InvalidText, func(row int) bool { return utf8.ValidString(a.Value(row)) })
+	}
+	if c.maxText > 0 && len(all) > c.maxText {
+		c.each(i, a, TextTooLong, func(row int) bool { return a.ValueLen(row) <= c.maxText })
 	}
 	if c.isKey[i] && bytes.IndexByte(all, 0) >= 0 {
 		c.each(i, a, NULInKey, func(row int) bool { return strings.IndexByte(a.Value(row), 0) < 0 })

@@ -30,8 +30,8 @@ func (p *parser) callOf(t token, qualified bool) {
 		if remedy, foreign := foreignFunctions[t.text]; foreign {
 			p.report(ruleFunction, t, t.name(), remedy)
 		}
-		if remedy, leader := leaderFunctions[t.text]; leader {
-			p.report(ruleLeader, t, t.name(), remedy)
+		if leaderFunctions[t.text] != "" {
+			p.onLeader(t)
 		}
 		if p.special(t) {
 			return

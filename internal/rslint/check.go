@@ -44,10 +44,37 @@ func Check(sql string, o Options) []Finding {
 	return slices.CompactFunc(c.found, func(a, b Finding) bool { return a == b })
 }
 
+// Kind is the first word of a text's one statement, in lower case: select, also for WITH and a SELECT in brackets, when it
+// writes nothing. It is empty when there are several statements or none.
+func Kind(sql string) string {
+	l := &lexer{src: sql, line: 1, col: 1, report: func(Rule, token, string) {}}
+	tokens := l.run()
+	for len(tokens) > 1 && tokens[len(tokens)-2].text == ";" && tokens[len(tokens)-2].kind == op {
+		tokens = append(tokens[:len(tokens)-2:len(tokens)-2], tokens[len(tokens)-1])
+	}
+	is := func(i int, words ...string) bool {
+		return tokens[i].kind == word && slices.Contains(words, tokens[i].text)
+	}
+	for i, t := range tokens {
+		if t.kind == op && t.text == ";" || t.kind == broken || is(i, "into", "insert", "update", "delete", "merge") {
+			return ""
+		}
+	}
+	i := slices.IndexFunc(tokens, func(t token) bool { return t.kind != op || t.text != "(" })
+	switch {
+	case is(i, "select", "with"):
+		return "select"
+	case tokens[i].kind == word && i == 0:
+		return tokens[i].text
+	}
+	return ""
+}
+
 // checker goes through the statements of a text.
 type checker struct {
 	found []Finding
 	inTx  bool
+	open  bool // a cursor
 	seen  bool // the open transaction has had a statement that takes its snapshot
 }
 
@@ -84,4 +111,5 @@ func (c *checker) statement(tokens []token, o Options, nth int) {
 	if t := p.tok(); t.kind != end {
 		p.fail("%s is too much here", t.name())
 	}
+	p.leaderOnly()
 }

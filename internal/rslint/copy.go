@@ -140,7 +140,7 @@ func (p *parser) fileSize(t token) {
 	}
 }
 
-var roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+(,arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+)*$`)
+var roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]+:role/[\w+=,.@/-]+(,arn:aws[a-z-]*:iam::[0-9]+:role/[\w+=,.@/-]+)*$`)
 
 func (p *parser) credential(x *transfer) bool {
 	t := p.next()

@@ -258,7 +258,7 @@ func (p *parser) keyword(t token) {
 		p.next()
 	case "current_timestamp", "current_time", "localtime", "localtimestamp":
 		p.next()
-		p.report(ruleLeader, t, t.name(), leaderFunctions[t.text])
+		p.onLeader(t)
 		if p.takeOp("(") {
 			p.wantNumber()
 			p.wantOp(")")
@@ -279,6 +279,11 @@ func (p *parser) keyword(t token) {
 			p.failAs(ruleArray, t, "ARRAY[...]", "")
 		}
 		p.call(p.next())
+	case "approximate":
+		if n := p.peek(1); n.kind == word && p.peek(2).text == "(" {
+			p.next()
+		}
+		p.nameOrCall()
 	case "row":
 		if p.peek(1).text == "(" {
 			p.failAs(ruleRow, t, "ROW(...)", "")

@@ -13,9 +13,12 @@ type parser struct {
 	at     int
 	depth  int
 
-	tables []tabRef // tables that the statement reads
-	ctes   map[string]bool
-	limit  *token // LIMIT of the outermost SELECT
+	tables  []tabRef // tables that the statement reads
+	ctes    map[string]bool
+	leader  []Finding // functions of the leader node
+	defined []token   // columns of the table that is made, nil if they are not all known
+	like    bool
+	limit   *token // LIMIT of the outermost SELECT
 }
 
 type tabRef struct {
@@ -240,6 +243,32 @@ func (p *parser) newColumns(columns []token) {
 	}
 	if len(columns) > 1600 {
 		p.say(ruleManyColumns, columns[1600], fmt.Sprintf("%d columns", len(columns)))
+	}
+}
+
+// onLeader notes a function that runs on the leader node only: that matters as soon as a table is read.
+func (p *parser) onLeader(t token) {
+	info := ruleTexts[ruleLeader]
+	p.leader = append(p.leader, Finding{Rule: ruleLeader, Line: t.line, Col: t.col, What: t.name(), Why: info.why, Remedy: leaderFunctions[t.text]})
+}
+
+// leaderOnly reports leader functions that meet a table, and PostgreSQL's catalogue where it meets a table of a user.
+func (p *parser) leaderOnly() {
+	users := 0
+	var catalog *tabRef
+	for i, r := range p.tables {
+		switch {
+		case r.token.text == "pg_catalog" || r.token.text == "information_schema" || strings.HasPrefix(r.name, "pg_"):
+			catalog = &p.tables[i]
+		case !p.ctes[r.name]:
+			users++
+		}
+	}
+	if users > 0 {
+		p.found = append(p.found, p.leader...)
+	}
+	if users > 0 && catalog != nil {
+		p.report(ruleLeader, catalog.token, "the catalogue's "+catalog.name+" together with a user's table", "ask it in a query of its own, or use SVV_TABLES and SVV_COLUMNS")
 	}
 }
 

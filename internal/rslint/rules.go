@@ -20,6 +20,8 @@ const (
 	ruleTruncate  Rule = "truncate-commits"
 	ruleSavepoint Rule = "savepoint"
 	ruleClause    Rule = "clause"
+	ruleSetting   Rule = "setting"
+	ruleCursor    Rule = "one-cursor"
 
 	ruleReturning   Rule = "returning"
 	ruleConflict    Rule = "on-conflict"
@@ -108,6 +110,8 @@ var ruleTexts = map[Rule]ruleInfo{
 	ruleLockFirst: {"the transaction has taken its snapshot by then, so it may read what the lock's last holder has since changed", "make LOCK the first statement after BEGIN", false},
 	ruleTruncate:  {"in Redshift TRUNCATE commits the transaction that it is in, and everything before it", "use DELETE FROM", false},
 	ruleSavepoint: {"Redshift has no savepoints", "roll the whole transaction back and run it again", false},
+	ruleSetting:   {"Redshift has no such parameter, or not with that value", "", false},
+	ruleCursor:    {"a session has one open cursor", "CLOSE the first", false},
 	ruleClause:    {"Redshift's statement has no such clause", "remove it", false},
 
 	ruleReturning:   {"Redshift has no RETURNING", "SELECT what is needed before or after, in the same transaction", false},

@@ -43,7 +43,7 @@ func statements() map[string]func(*parser) {
 		"set": (*parser).set, "reset": loose, "show": (*parser).set, "use": loose, "desc": loose,
 		"analyze": loose, "analyse": loose, "vacuum": (*parser).vacuum, "grant": loose, "revoke": loose, "comment": loose, "call": loose, "cancel": loose,
 		"explain": (*parser).explain, "refresh": (*parser).refresh,
-		"declare": (*parser).declare, "fetch": loose, "close": loose, "prepare": (*parser).prepare, "execute": loose, "deallocate": loose,
+		"declare": (*parser).declare, "fetch": loose, "close": func(p *parser) { p.open = false; p.ddl(p.skipRest) }, "prepare": (*parser).prepare, "execute": loose, "deallocate": loose,
 	}
 }
 
@@ -114,7 +114,7 @@ func (p *parser) commit() {
 	}
 	p.refuse(ruleClause, "and chain")
 	p.refuse(ruleStatement, "prepared")
-	p.inTx = false
+	p.inTx, p.open = false, false
 }
 
 func (p *parser) rollback() {
@@ -124,7 +124,7 @@ func (p *parser) rollback() {
 	}
 	p.refuse(ruleSavepoint, "to")
 	p.refuse(ruleStatement, "prepared")
-	p.inTx = false
+	p.inTx, p.open = false, false
 }
 
 func (p *parser) savepoint() { p.failAs(ruleSavepoint, p.tok(), p.tok().name(), "") }
@@ -157,6 +157,16 @@ func (p *parser) truncate() {
 // set reads SET name TO value and SHOW name: they take no snapshot.
 func (p *parser) set() {
 	p.next()
+	if !p.take("session") {
+		p.take("local")
+	}
+	t := p.tok()
+	if remedy := foreignSettings[t.text]; remedy != "" && t.kind == word {
+		p.report(ruleSetting, t, "the parameter "+t.text, remedy)
+	}
+	if n := p.peek(2); t.text == "extra_float_digits" && n.kind == number && n.text > "2" {
+		p.report(ruleSetting, n, "extra_float_digits of more than 2", "SET extra_float_digits TO 2")
+	}
 	p.skipRest()
 }
 
@@ -192,6 +202,10 @@ func (p *parser) declare() {
 	if !p.inTx {
 		p.say(ruleTxNeeded, t, "DECLARE")
 	}
+	if p.open {
+		p.say(ruleCursor, t, "a second cursor")
+	}
+	p.open = true
 	p.ident("a name")
 	if p.isAny("binary", "insensitive", "scroll", "no") {
 		p.failAs(ruleClause, p.tok(), p.tok().name()+" cursor", "")
@@ -296,7 +310,7 @@ func (p *parser) valueOrDefault() {
 // update reads UPDATE.
 func (p *parser) update() {
 	p.want("update")
-	p.qualified("a table")
+	p.tables = append(p.tables, p.qualified("a table"))
 	p.tableAlias()
 	p.want("set")
 	var columns []token
@@ -319,7 +333,7 @@ func (p *parser) update() {
 func (p *parser) delete() {
 	p.want("delete")
 	p.take("from")
-	p.qualified("a table")
+	p.tables = append(p.tables, p.qualified("a table"))
 	if p.is("as") || p.tok().kind == quoted || p.tok().kind == word && !slices.Contains([]string{"using", "where", "returning"}, p.tok().text) {
 		p.failAs(ruleTargetAlias, p.tok(), "an alias in DELETE", "")
 	}

@@ -1,6 +1,9 @@
 package rslint
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // create reads CREATE.
 func (p *parser) create() {
@@ -121,6 +124,7 @@ func (p *parser) tableBody() {
 		p.list(func() {
 			switch {
 			case p.take("like"):
+				p.like = true
 				p.qualified("a table")
 				if p.take("including") || p.take("excluding") {
 					p.want("defaults")
@@ -133,6 +137,10 @@ func (p *parser) tableBody() {
 		})
 	})
 	p.newColumns(columns)
+	p.defined = columns
+	if p.like {
+		p.defined = nil
+	}
 }
 
 func (p *parser) isConstraint() bool {
@@ -174,11 +182,12 @@ func (p *parser) deferrable() {
 }
 
 // keyAttributes are what a table may have once.
-type keyAttributes struct{ dist, sort bool }
+type keyAttributes struct{ dist, sort, super bool }
 
 // columnDefinition reads name, type, attributes and constraints of a column.
 func (p *parser) columnDefinition(keys *keyAttributes) token {
 	c := p.ident("a column")
+	keys.super = p.is("super")
 	p.typeName(true)
 	for p.columnAttribute(c, keys) {
 	}
@@ -206,13 +215,13 @@ func (p *parser) columnAttribute(c token, keys *keyAttributes) bool {
 	case p.take("encode"):
 		p.encoding()
 	case p.take("distkey"):
-		if keys.dist {
-			p.say(ruleTableAttr, t, "a second DISTKEY")
+		if keys.dist || keys.super {
+			p.say(ruleTableAttr, t, "a second DISTKEY, or one of a SUPER")
 		}
 		keys.dist = true
 	case p.take("sortkey"):
-		if keys.sort {
-			p.say(ruleTableAttr, t, "a second SORTKEY")
+		if keys.sort || keys.super {
+			p.say(ruleTableAttr, t, "a second SORTKEY, or one of a SUPER")
 		}
 		keys.sort = true
 	case p.is("collate"):
@@ -285,7 +294,7 @@ func (p *parser) tableAttributes() {
 			}
 		case p.take("distkey"):
 			once(t, "DISTKEY")
-			if n := len(p.columns()); n != 1 {
+			if n := len(p.keyColumns()); n != 1 {
 				p.say(ruleTableAttr, t, fmt.Sprintf("a DISTKEY of %d columns", n))
 			}
 		case p.isAny("sortkey", "compound", "interleaved"):
@@ -301,6 +310,17 @@ func (p *parser) tableAttributes() {
 	}
 }
 
+// keyColumns reads the columns of a key, which the table has to have.
+func (p *parser) keyColumns() []token {
+	columns := p.columns()
+	for _, c := range columns {
+		if p.defined != nil && !slices.ContainsFunc(p.defined, func(d token) bool { return d.text == c.text }) {
+			p.say(ruleTableAttr, c, "a key of "+c.name()+", which is no column of the table")
+		}
+	}
+	return columns
+}
+
 func (p *parser) checkStyle(style string, key bool) {
 	if key && style != "" && style != "key" {
 		p.say(ruleTableAttr, p.tok(), "a DISTKEY together with another DISTSTYLE")
@@ -314,7 +334,7 @@ func (p *parser) sortKey() {
 	if !kind && p.take("auto") {
 		return
 	}
-	if n := len(p.columns()); n > 400 || t.text == "interleaved" && n > 8 {
+	if n := len(p.keyColumns()); n > 400 || t.text == "interleaved" && n > 8 {
 		p.say(ruleTableAttr, t, fmt.Sprintf("a SORTKEY of %d columns", n))
 	}
 }

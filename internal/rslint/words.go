@@ -42,7 +42,7 @@ var types = map[string]typeSize{
 	"decimal": {2, 38}, "numeric": {2, 38}, "dec": {2, 38}, "real": {}, "float4": {}, "float8": {}, "float": {1, 53}, "boolean": {}, "bool": {},
 	"char": {1, 4096}, "character": {1, 4096}, "nchar": {1, 4096}, "bpchar": {},
 	"varchar": {1, 65535}, "nvarchar": {1, 65535}, "text": {},
-	"date": {}, "time": {1, 6}, "timetz": {}, "timestamp": {1, 6}, "timestamptz": {}, "super": {}, "geometry": {}, "geography": {}, "hllsketch": {},
+	"date": {}, "time": {}, "timetz": {}, "timestamp": {}, "timestamptz": {}, "super": {}, "geometry": {}, "geography": {}, "hllsketch": {},
 	"varbyte": {1, 16777216}, "varbinary": {1, 16777216}, "interval": {1, 6},
 }
 
@@ -96,6 +96,13 @@ var leaderFunctions = map[string]string{
 	"now": "GETDATE() or SYSDATE", "age": "DATEDIFF(part, a, b)", "current_timestamp": "GETDATE() or SYSDATE", "current_time": "GETDATE()::TIME", "localtime": "GETDATE()::TIME", "localtimestamp": "SYSDATE",
 	"current_schema": "ask it in a query of its own", "current_schemas": "ask it in a query of its own", "has_table_privilege": "ask it in a query of its own", "has_schema_privilege": "ask it in a query of its own",
 	"has_database_privilege": "ask it in a query of its own", "pg_get_viewdef": "ask it in a query of its own", "format_type": "ask it in a query of its own",
+}
+
+// foreignSettings are PostgreSQL's, with what to do.
+var foreignSettings = map[string]string{
+	"standard_conforming_strings": "a backslash always escapes: write \\\\ for one", "backslash_quote": "remove it", "escape_string_warning": "remove it", "work_mem": "SET wlm_query_slot_count TO n", "maintenance_work_mem": "remove it",
+	"intervalstyle": "remove it", "bytea_output": "remove it", "synchronous_commit": "remove it", "lock_timeout": "SET statement_timeout TO milliseconds", "idle_in_transaction_session_timeout": "remove it", "server_version_num": "SELECT version()",
+	"row_security": "remove it", "default_transaction_isolation": "ALTER DATABASE ... ISOLATION LEVEL", "jit": "remove it", "max_parallel_workers_per_gather": "remove it", "enable_seqscan": "remove it",
 }
 
 // framed are window functions that want a frame as soon as they have an order.

@@ -6,6 +6,7 @@ import (
 	"github.com/tidemill/tidemill/sinks/duckdb"
 	"github.com/tidemill/tidemill/sinks/folder"
 	"github.com/tidemill/tidemill/sinks/postgres"
+	"github.com/tidemill/tidemill/sinks/redshift"
 	"github.com/tidemill/tidemill/sinks/s3"
 	"github.com/tidemill/tidemill/window"
 )
@@ -21,6 +22,7 @@ func Set() sinks.Set {
 			"duckdb":     warehouse(duckdb.New),
 			"postgres":   warehouse(postgres.New),
 			"postgresql": warehouse(postgres.New),
+			"redshift":   warehouse(redshift.New),
 		},
 		Linters: map[string]sinks.Linter{
 			"redshift": func(sql string, oneSelect bool) []rslint.Finding {

@@ -124,14 +124,7 @@ func own(ctx context.Context, c *duck.Conn, p *window.Publication, l *tableLoad)
 	if l.straight, err = prepare(ctx, c, l.TableLoad, o, p.Pipeline); err != nil {
 		return fmt.Errorf("preparing %s: %w", l.Table, classify(err))
 	}
-	insert, args, err := dialect.InsertTable(p, l.TableLoad)
-	if err != nil {
-		return err
-	}
-	if _, err = c.Exec(ctx, ledger.DeleteTable, l.Table.Schema, l.Table.Name); err == nil {
-		_, err = c.Exec(ctx, insert, args...)
-	}
-	return err
+	return dialect.Record(ctx, c, p, l.TableLoad)
 }
 
 // move writes quarantine, standing tables, fence and receipt.
@@ -141,31 +134,12 @@ func move(ctx context.Context, c *duck.Conn, p *window.Publication, bad *tableLo
 	if bad != nil {
 		staged = bad.stage
 	}
-	for _, q := range append(ledger.MoveQuarantine(p, staged, at), ledger.MoveStanding(p)...) {
-		if _, err := c.Exec(ctx, q.SQL, q.Args...); err != nil {
-			return fmt.Errorf("writing the ledger: %w", classify(err))
-		}
+	if err := dialect.Move(ctx, c, p, staged, o, at); err != nil {
+		return classify(err)
 	}
-	if bad != nil {
-		if _, err := c.Exec(ctx, "DROP TABLE "+bad.stage); err != nil {
-			return err
-		}
+	if bad == nil {
+		return nil
 	}
-	update, args, err := dialect.MoveFence(p, at)
-	if err != nil {
-		return err
-	}
-	n, err := c.Exec(ctx, update, args...)
-	if err != nil {
-		return err
-	}
-	if n != 1 {
-		return fmt.Errorf("moving the fence of pipeline %s changed %d rows: %w", p.Pipeline, n, window.ErrFenced)
-	}
-	insert, args, err := dialect.InsertReceipt(p, o, at)
-	if err != nil {
-		return err
-	}
-	_, err = c.Exec(ctx, insert, args...)
+	_, err := c.Exec(ctx, "DROP TABLE "+bad.stage)
 	return err
 }

@@ -51,7 +51,7 @@ type owner struct {
 }
 
 func readOwner(ctx context.Context, c *duck.Conn, t window.WarehouseTable) (*owner, error) {
-	row, err := c.Row(ctx, `SELECT pipeline, CAST(key_columns AS TEXT) FROM tidemill.tables WHERE table_schema = $1 AND table_name = $2`, t.Schema, t.Name)
+	row, err := c.Row(ctx, dialect.SelectTable(), t.Schema, t.Name)
 	if errors.Is(err, duck.ErrNoRow) {
 		return nil, nil
 	}

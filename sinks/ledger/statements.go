@@ -10,7 +10,7 @@ import (
 
 // SelectFence reads the columns of Row. Argument: pipeline. lock also locks the row, where the dialect can.
 func (d Dialect) SelectFence(lock bool) string {
-	q := `SELECT window_start, window_end, slice, final, epoch, lineage, CAST(cut AS TEXT), manifest, published_at
+	q := `SELECT window_start, window_end, slice, final, epoch, lineage, CAST(cut AS ` + d.text() + `), manifest, published_at
  FROM tidemill.fence WHERE pipeline = $1`
 	if lock {
 		q += d.Lock
@@ -43,8 +43,10 @@ func (d Dialect) MoveFence(p *window.Publication, at time.Time) (string, []any, 
 
 // Outcome is what a sink adds to the receipt.
 type Outcome struct {
-	Load  time.Duration // parts to staging
-	Apply time.Duration // staging to tables
+	Load    time.Duration // parts to staging
+	Apply   time.Duration // staging to tables
+	Bytes   int64         // that the warehouse read for it, where it reads parts by itself
+	Changed int64         // values that the warehouse cannot hold and that were changed by its policy
 }
 
 type tableReceipt struct {
@@ -91,7 +93,7 @@ func (d Dialect) InsertReceipt(p *window.Publication, o Outcome, at time.Time) (
  parked, changed_values, durations_ms, attempt, manifest, manifest_key, trace_id, committed_at, quarantined, resolved)
  VALUES ($1, $2, $3, $4, $5, $6, $7, ` + doc(8) + `, ` + doc(9) + `, $10, $11, ` + doc(12) + `, $13, ` + doc(14) + `, $15, $16, $17, $18, $19, $20, $21)`
 	return q, []any{p.Pipeline, p.Step.Start.UTC(), p.Step.End.UTC(), int64(p.Step.Slice), p.Step.Final, p.Epoch, p.Lineage, docs[0], docs[1],
-		s.RowsIn, s.Late, docs[2], s.Changed, docs[3], p.Manifest.Attempt, p.Hash, p.ManifestKey, s.TraceID, at.UTC(), quarantined, resolved}, nil
+		s.RowsIn, s.Late, docs[2], s.Changed + o.Changed, docs[3], p.Manifest.Attempt, p.Hash, p.ManifestKey, s.TraceID, at.UTC(), quarantined, resolved}, nil
 }
 
 // SelectOwner reads which pipeline publishes a table. Arguments: schema, name.
@@ -106,6 +108,11 @@ func CheckOwner(t window.WarehouseTable, owner, pipeline string) error {
 		What: fmt.Sprintf("the table %s is published by pipeline %s", t, owner),
 		Hint: fmt.Sprintf("publish it under another name, or, if %s is gone for good: DELETE FROM tidemill.tables WHERE pipeline = '%s'", owner, owner),
 	}
+}
+
+// SelectTable reads which pipeline publishes a table, and its key as JSON. Arguments: schema, name.
+func (d Dialect) SelectTable() string {
+	return `SELECT pipeline, CAST(key_columns AS ` + d.text() + `) FROM tidemill.tables WHERE table_schema = $1 AND table_name = $2`
 }
 
 // DeleteTable forgets who publishes a table; InsertTable follows. Arguments: schema, name.

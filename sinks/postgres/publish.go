@@ -134,14 +134,15 @@ func own(ctx context.Context, tx pgx.Tx, p *window.Publication, l *tableLoad) er
 	if l.prepared, err = prepare(ctx, tx, l.TableLoad, ours, p.Pipeline); err != nil {
 		return fmt.Errorf("preparing %s: %w", l.Table, classify(err))
 	}
-	insert, args, err := dialect.InsertTable(p, l.TableLoad)
-	if err != nil {
-		return err
-	}
-	if _, err = tx.Exec(ctx, ledger.DeleteTable, l.Table.Schema, l.Table.Name); err == nil {
-		_, err = tx.Exec(ctx, insert, args...)
-	}
-	return err
+	return dialect.Record(ctx, ledgerTx{tx}, p, l.TableLoad)
+}
+
+// ledgerTx lets the ledger run its statements.
+type ledgerTx struct{ pgx.Tx }
+
+func (t ledgerTx) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
+	tag, err := t.Tx.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), err
 }
 
 // move writes quarantine, standing tables, fence and receipt.
@@ -154,26 +155,5 @@ func move(ctx context.Context, tx pgx.Tx, p *window.Publication, bad *tableLoad,
 	if bad != nil {
 		staged = bad.stage
 	}
-	for _, q := range append(ledger.MoveQuarantine(p, staged, at), ledger.MoveStanding(p)...) {
-		if _, err := tx.Exec(ctx, q.SQL, q.Args...); err != nil {
-			return fmt.Errorf("writing the ledger: %w", classify(err))
-		}
-	}
-	update, args, err := dialect.MoveFence(p, at)
-	if err != nil {
-		return err
-	}
-	tag, err := tx.Exec(ctx, update, args...)
-	if err != nil {
-		return err
-	}
-	if tag.RowsAffected() != 1 { // the row is locked and was checked: this is the belt to the braces
-		return fmt.Errorf("moving the fence of pipeline %s changed %d rows: %w", p.Pipeline, tag.RowsAffected(), window.ErrFenced)
-	}
-	insert, args, err := dialect.InsertReceipt(p, o, at)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, insert, args...)
-	return err
+	return classify(dialect.Move(ctx, ledgerTx{tx}, p, staged, o, at))
 }

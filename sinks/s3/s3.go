@@ -94,6 +94,9 @@ func New(address string) (*Store, error) {
 // String names the place without options, for errors and logs.
 func (s *Store) String() string { return "s3://" + s.bucket + "/" + s.prefix }
 
+// URL is the address of a key, as a warehouse that reads it by itself wants it.
+func (s *Store) URL(key string) string { return s.String() + key }
+
 func (s *Store) open(ctx context.Context) (*s3.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -23,6 +23,7 @@ type Options struct {
 	Memory    int64  // DuckDB's memory limit in bytes
 	TempQuota int64  // bytes of TempDir
 	Threads   int
+	MaxText   int // bytes of a text that is not set aside; 0 is no limit
 }
 
 // File is an open state file. It is used by one goroutine.

@@ -41,6 +41,7 @@ type screen struct {
 func (s *step) screen(d *Delta, o Output, forward func(context.Context, arrow.RecordBatch) error) *screen {
 	of := ingest.Schema{Columns: d.Columns, Key: d.Key}
 	out := &screen{d: d, check: parquet.NewChecker(d.Columns, d.Key), key: of.KeyColumns(), room: &s.room, forward: forward}
+	out.check.LimitText(s.options.MaxText)
 	if !d.Replace {
 		out.open = o.Quarantined
 	}

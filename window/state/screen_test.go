@@ -177,6 +177,25 @@ func TestBadRows(t *testing.T) {
 	}
 }
 
+// Where a warehouse's columns have a limit, a row with a longer text is bad. It is counted in bytes.
+func TestLongTexts(t *testing.T) {
+	for _, limit := range []int{0, 4} {
+		f := openTest(t)
+		f.options.MaxText = limit
+		p := formsPlan(t)
+		p.Outputs = p.Outputs[:1]
+		d := prepare(t, f, p, Changes{Input: "s.forms", Schema: forms, Batches: batches(forms, []change{
+			upsert(int64(1), "four", `[1]`), upsert(int64(2), "füür", `1`), upsert(int64(3), nil, `[1,2]`)}, 9)})[0]
+		want := "+1 +2 +3"
+		if limit > 0 {
+			want = "+1 -2 -3 bad[2]:note:text_too_long bad[3]:doc:text_too_long"
+		}
+		if got := screened(t, d); got != want {
+			t.Errorf("limit %d: got %s, want %s", limit, got, want)
+		}
+	}
+}
+
 // A row whose key is bad can be in no table: neither it nor its delete is in the parts.
 func TestBadKeys(t *testing.T) {
 	s := &ingest.Schema{Table: ingest.TableName{Name: "t"}, Key: []string{"k", "n"},

@@ -351,3 +351,11 @@ SELECT a,
 FROM s.t;
 
 DELETE FROM s.t;
+==
+SELECT APPROXIMATE COUNT(DISTINCT id) FROM t
+==
+SELECT now(), current_timestamp
+==
+SELECT relname FROM pg_class JOIN pg_namespace ON pg_class.relnamespace = pg_namespace.oid
+==
+BEGIN; DECLARE c CURSOR FOR SELECT 1; CLOSE c; DECLARE d CURSOR FOR SELECT 2; COMMIT

@@ -1,0 +1,4 @@
+DELETE FROM "mart"."visits" USING "tidemill_stage" WHERE "mart"."visits"."id" = "tidemill_stage"."id" AND "mart"."visits"."code" = "tidemill_stage"."code" AND OCTET_LENGTH("mart"."visits"."code") = OCTET_LENGTH("tidemill_stage"."code");
+INSERT INTO "mart"."visits" ("id", "code", "tag", "small", "medium", "ratio", "score", "amount", "no""te", "doc", "raw", "day", "wall", "seen at") SELECT "id", "code", "tag", "small", "medium", "ratio", "score", "amount", "no""te", "doc", "raw", "day", "wall", "seen at" FROM "tidemill_stage" WHERE "_op" = 1;
+INSERT INTO "mart"."visits" ("id", "code", "tag", "small", "medium", "ratio", "score", "amount", "no""te", "doc", "raw", "day", "wall", "seen at") SELECT "id", "code", "tag", "small", "medium", "ratio", "score", "amount", "no""te", JSON_PARSE("doc"), "raw", "day", "wall", "seen at" FROM "tidemill_stage" WHERE "_op" = 1;
+DELETE FROM "mart"."visits";

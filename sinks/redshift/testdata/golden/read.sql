@@ -1,0 +1,2 @@
+SELECT "id", "code", "tag", "small", "medium", CAST("ratio" AS DOUBLE PRECISION), CAST("score" AS DOUBLE PRECISION), "amount", "no""te", JSON_SERIALIZE("doc"), "raw", "day", "wall", "seen at" FROM "mart"."visits";
+SELECT "id", "code", "tag", "small", "medium", CAST("ratio" AS DOUBLE PRECISION), CAST("score" AS DOUBLE PRECISION), "amount", "no""te", "doc", "raw", "day", "wall", "seen at" FROM "mart"."visits";

@@ -1,0 +1,3 @@
+ALTER TABLE "mart"."visits" ALTER COLUMN "code" TYPE VARCHAR(64);
+ALTER TABLE "mart"."visits" ALTER COLUMN "no""te" TYPE VARCHAR(256);
+ALTER TABLE "mart"."visits" ALTER COLUMN "doc" TYPE VARCHAR(16384);
