@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
@@ -161,6 +162,18 @@ func (l *listener) Idle(ctx context.Context, t time.Time) error {
 	defer l.observed.mu.Unlock()
 	l.observed.asOf = t // proved: nothing older is still to come
 	return nil
+}
+
+// Complete implements ingest.Emitter.
+func (l *listener) Complete(ctx context.Context, end time.Time) error {
+	l.settle()
+	return l.Emitter.Complete(ctx, end)
+}
+
+// Settle implements ingest.Emitter.
+func (l *listener) Settle(ctx context.Context, state json.RawMessage) error {
+	l.settle()
+	return l.Emitter.Settle(ctx, state)
 }
 
 // Table implements ingest.Emitter.

@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/tidemill/tidemill/console"
 	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/grid"
 )
 
 // emitter is an ingest.Emitter that keeps rows in one builder.
@@ -15,6 +17,10 @@ type emitter struct {
 	b, b1 *ingest.Builder // of partitions 0 and 1
 	fail  error
 }
+
+func (e *emitter) Window() grid.Window                           { return grid.Window{} }
+func (e *emitter) Complete(context.Context, time.Time) error     { return e.fail }
+func (e *emitter) Settle(context.Context, json.RawMessage) error { return e.fail }
 
 func (e *emitter) Start(context.Context, ingest.Position) error { return e.fail }
 func (e *emitter) Begin(context.Context, time.Time) error       { return e.fail }
