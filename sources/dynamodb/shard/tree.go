@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -228,5 +227,19 @@ func (t *Tree) Count(p Phase) int {
 // Drained reports whether there is nothing left to read: every shard is finished.
 func (t *Tree) Drained() bool { return t.Count(Finished) == len(t.shards) }
 
-// Less orders shards so that a parent comes before its children: by the time in the id, then the id.
-func Less(a, b string) int { return cmp.Compare(a, b) }
+// heirs is how long a shard that has ended is waited for to have children: the listing may be behind.
+const heirs = 2 * time.Minute
+
+// Heirless reports whether a shard has ended just now whose children are not known: a shard ends only because others go on.
+func (t *Tree) Heirless(now time.Time) bool {
+	parents := map[string]bool{}
+	for _, s := range t.shards {
+		parents[s.Parent] = true
+	}
+	for id, s := range t.shards {
+		if s.Phase == Finished && !parents[id] && now.Sub(time.Unix(s.Ended, 0)) < heirs {
+			return true
+		}
+	}
+	return false
+}
