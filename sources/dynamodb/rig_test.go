@@ -57,7 +57,7 @@ func newRig(t *testing.T, o dynamofake.Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, srv: srv, log: broker, window: 2 * time.Second, logged: &strings.Builder{}}
+	r := &rig{t: t, srv: srv, log: broker, window: time.Second, logged: &strings.Builder{}}
 	t.Cleanup(func() {
 		if err := errors.Join(srv.Close(), broker.Close()); err != nil {
 			t.Error(err)
@@ -234,7 +234,7 @@ func (r *rig) run(kill func(string, int) bool) *spy {
 	s.stop = cancel
 	cfg := ingest.Config{Source: "s", Owner: "test", Grid: g, Kafka: r.log.Config(), Partitions: 3, FlushEvery: 20 * time.Millisecond, CheckpointEvery: 50 * time.Millisecond, FlushBytes: 4 << 10}
 	if r.clock != nil {
-		cfg.Now = r.clock.Now
+		cfg.Now, src.now = r.clock.Now, r.clock.Now
 	}
 	go func() {
 		defer close(s.done)
@@ -260,9 +260,21 @@ func (r *rig) await(s *spy, what string, cond func() bool) {
 		case <-s.done:
 			r.t.Fatalf("waited for %s; the source ended: %v", what, s.err)
 		case <-limit:
-			r.t.Fatalf("waited for %s: %d rows of %d, load %+v, parked %q\n%s", what, s.rows, r.rows, s.loads, s.parked, r.logged)
+			r.t.Fatalf("waited for %s: %d rows of %d, load %+v, sealed to %s, parked %q\n%s", what, s.rows, r.rows, s.loads, s.sealed, s.parked, r.logged)
 		}
 	}
+}
+
+// caughtUp waits until everything that is in the stream now has been emitted: a window that ends later is complete, and the load
+// is done.
+func (r *rig) caughtUp(s *spy) {
+	r.t.Helper()
+	now := time.Now()
+	if r.clock != nil {
+		now = r.clock.Now()
+		r.clock.Advance(2*r.window + 2*r.config.Grace)
+	}
+	r.await(s, "everything", func() bool { return s.sealed.After(now) && s.loads.Done })
 }
 
 // end stops an owner, which must end well.
@@ -286,6 +298,15 @@ func (r *rig) fails(s *spy, want string) {
 	if s.err == nil || !strings.Contains(s.err.Error(), want) {
 		r.t.Fatalf("the source ended with %v; want %q", s.err, want)
 	}
+}
+
+// ask asks for a table, or the whole source, to be loaded anew, as tidemill resync does.
+func (r *rig) ask(about string) {
+	r.t.Helper()
+	cl, err := kafka.New(r.log.Config())
+	r.ok(err)
+	defer cl.Close()
+	r.ok(ingest.Ask(r.t.Context(), cl, ingest.Request{ID: fmt.Sprint(time.Now().UnixNano()), Source: "s", Table: about}))
 }
 
 // logRow is a row as it lies in the log.

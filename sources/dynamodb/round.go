@@ -96,8 +96,8 @@ func (s *stream) finish() {
 	for _, id := range slices.Sorted(maps.Keys(s.readers)) {
 		if r := s.readers[id]; r.ended && len(r.pages) == 0 {
 			delete(s.readers, id)
-			s.finished = time.Now()
-			if soon := s.finished.Add(s.src.pace.empty); s.nextList.After(soon) {
+			s.finished = s.clock()
+			if soon := time.Now().Add(s.src.pace.empty); s.nextList.After(soon) {
 				s.nextList = soon
 			}
 			s.effects(s.tree.Ended(id, s.clock()))

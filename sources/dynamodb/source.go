@@ -24,6 +24,7 @@ type Source struct {
 	log    *slog.Logger
 	meter  metric.Meter
 	pace   pace
+	now    func() time.Time // tests: the service's clock
 
 	client *client // known after Prepare
 	table  *described
@@ -94,6 +95,7 @@ func (s *Source) Prepare(ctx context.Context) ([]ingest.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.now = s.now
 	t, err := c.describe(ctx)
 	if err != nil {
 		if causeOf(err) == Gone {

@@ -283,7 +283,7 @@ func (s *stream) windows(ctx context.Context) error {
 func (s *stream) proven(t time.Time) bool {
 	grace := s.src.config.Grace
 	now := s.clock()
-	if now.Before(t.Add(grace)) || s.listedAt.Before(t) || len(s.children) > 0 || s.listedAt.Before(s.finished.Add(s.skew)) {
+	if now.Before(t.Add(grace)) || s.listedAt.Before(t) || len(s.children) > 0 || s.listedAt.Before(s.finished) {
 		return false
 	}
 	if !s.off && s.tree.Heirless(now) {
@@ -298,7 +298,12 @@ func (s *stream) proven(t time.Time) bool {
 }
 
 // clock is the service's time, as far as we know it.
-func (s *stream) clock() time.Time { return time.Now().Add(s.skew) }
+func (s *stream) clock() time.Time {
+	if s.src.now != nil {
+		return s.src.now()
+	}
+	return time.Now().Add(s.skew)
+}
 
 // dispatch gives workers what is due and says how long there is to wait.
 func (s *stream) dispatch(ctx context.Context) time.Duration {
@@ -343,6 +348,10 @@ func (s *stream) submit(do func()) bool {
 	}
 }
 
+// fewParents is for how many shards that have ended their children are asked for one by one. When a whole generation ends at
+// once, one listing of all shards is less.
+const fewParents = 4
+
 // ask lists the shards when it is time, and the children of shards that have ended.
 func (s *stream) ask(ctx context.Context, now time.Time) {
 	if end := s.out.Window().End; s.listedAt.Before(end) && !s.clock().Before(end.Add(s.src.config.Grace)) && now.Sub(s.asked) >= s.src.pace.empty {
@@ -351,11 +360,14 @@ func (s *stream) ask(ctx context.Context, now time.Time) {
 	if s.listing || s.off && len(s.children) == 0 && s.tree.Drained() {
 		return
 	}
+	for len(s.children) > 0 && s.tree.HasChild(s.children[0]) {
+		s.children = s.children[1:]
+	}
 	parent := ""
 	switch {
-	case len(s.children) > 0:
+	case len(s.children) > 0 && len(s.children) < fewParents:
 		parent = s.children[0]
-	case now.Before(s.nextList):
+	case len(s.children) == 0 && now.Before(s.nextList):
 		return
 	}
 	arn := s.st.Stream
@@ -389,17 +401,18 @@ func (s *stream) listed(ctx context.Context, l listed) error {
 			return l.err
 		}
 		if l.parent != "" { // the next whole listing has them, too
-			s.children, s.nextList = s.children[1:], now
+			s.children, s.nextList = nil, now
 		}
 		s.complain(l.err)
 		return ctx.Err()
 	}
 	s.heard = now
 	if l.parent != "" {
-		s.children = s.children[1:]
+		s.children = slices.DeleteFunc(s.children, func(id string) bool { return id == l.parent })
 		s.effects(s.tree.Children(l.shards))
 		return nil
 	}
+	s.children = nil // what it does not show yet, the next one does
 	s.effects(s.tree.Listed(l.shards, l.at))
 	s.known(l.listing)
 	return nil

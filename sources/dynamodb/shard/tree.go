@@ -227,6 +227,16 @@ func (t *Tree) Count(p Phase) int {
 // Drained reports whether there is nothing left to read: every shard is finished.
 func (t *Tree) Drained() bool { return t.Count(Finished) == len(t.shards) }
 
+// HasChild reports whether a child of the shard is known.
+func (t *Tree) HasChild(id string) bool {
+	for _, s := range t.shards {
+		if s.Parent == id {
+			return true
+		}
+	}
+	return false
+}
+
 // heirs is how long a shard that has ended is waited for to have children: the listing may be behind.
 const heirs = 2 * time.Minute
 
