@@ -318,6 +318,7 @@ type logRow struct {
 	end       time.Time
 	commit    time.Time
 	partition int
+	epoch     int64
 }
 
 // content reads the whole log as a pipeline does: repeats dropped, void records left out, gaps an error.
@@ -371,7 +372,7 @@ func decodeRows(h *ingest.Header, payload []byte, partition int) ([]logRow, erro
 	}
 	var out []logRow
 	for i := range int(rec.NumRows()) {
-		row := logRow{values: map[string]string{}, load: h.Flags&ingest.FlagLoad != 0, window: h.Window, end: h.WindowEnd, commit: h.Commit, partition: partition}
+		row := logRow{values: map[string]string{}, load: h.Flags&ingest.FlagLoad != 0, window: h.Window, end: h.WindowEnd, commit: h.Commit, partition: partition, epoch: h.Epoch}
 		var cells []string
 		for c, col := range s.Columns {
 			v := strings.Clone(rec.Column(c).ValueStr(i))
@@ -387,6 +388,16 @@ func decodeRows(h *ingest.Header, payload []byte, partition int) ([]logRow, erro
 		out = append(out, row)
 	}
 	return out, nil
+}
+
+// since are the rows of owners after the epoch, and the last epoch of any.
+func since(rows []logRow, epoch int64) (out []logRow, last int64) {
+	for _, row := range rows {
+		if last = max(last, row.epoch); row.epoch > epoch {
+			out = append(out, row)
+		}
+	}
+	return out, last
 }
 
 // replica applies the rows in order: what a replica would hold.

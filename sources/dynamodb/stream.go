@@ -422,6 +422,9 @@ func (s *stream) listed(ctx context.Context, l listed) error {
 func (s *stream) known(l listing) {
 	s.listedAt, s.off = l.at, l.disabled
 	s.nextList = time.Now().Add(s.src.pace.list)
+	if !s.off && s.tree.Heirless(s.clock()) { // it is behind
+		s.nextList = time.Now().Add(s.src.pace.empty)
+	}
 	s.skew = 0
 	if d := time.Until(l.at); d > 5*time.Second || d < -5*time.Second-callTimeout { // the clocks differ by more than a call takes
 		s.skew = d
