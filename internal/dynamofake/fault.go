@@ -79,7 +79,7 @@ func (s *Server) ClearFaults() {
 // fault is the error that a call fails with by script. The lock is held.
 func (s *Server) fault(c *call) *apiError {
 	for _, a := range s.faults {
-		if a.strikes(c) && a.Failure != Partial {
+		if a.Failure != Partial && a.strikes(c) {
 			return a.Failure.error()
 		}
 	}

@@ -106,9 +106,10 @@ func (s *Server) prepare(w *write) *apiError {
 	if _, r := w.table.find(w.hash, w.keyText); r != nil {
 		w.old = r.item
 	}
+	sc := &scope{names: w.condition.names, values: w.condition.values, used: map[string]bool{}}
 	w.new = w.item
 	if w.update != nil {
-		if w.new, err = w.update.apply(w.old, w.key, w.table.keys); err != nil {
+		if w.new, err = w.update.apply(w.old, w.key, w.table.keys, sc); err != nil {
 			return err
 		}
 	}
@@ -118,11 +119,14 @@ func (s *Server) prepare(w *write) *apiError {
 		}
 		return validation("Item size has exceeded the maximum allowed size")
 	}
-	return s.checkCondition(w)
+	return s.checkCondition(w, sc)
 }
 
-func (s *Server) checkCondition(w *write) *apiError {
-	ok, err := w.condition.holds(w.old)
+func (s *Server) checkCondition(w *write, sc *scope) *apiError {
+	ok, err := w.condition.holds(w.old, sc)
+	if err == nil {
+		err = sc.unused()
+	}
 	if err != nil || ok {
 		return err
 	}

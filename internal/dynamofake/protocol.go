@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type answer func() ([]byte, error)
 type call struct {
 	now  time.Time
 	info Call
+	done func() // called when the answer is out
 }
 
 func op[T any](run func(*Server, *call, *T) (answer, *apiError)) operation {
@@ -37,15 +39,26 @@ func op[T any](run func(*Server, *call, *T) (answer, *apiError)) operation {
 // operations are named as in X-Amz-Target.
 func operations() map[string]operation {
 	return map[string]operation{
-		"DynamoDB_20120810.CreateTable":   op((*Server).createTable),
-		"DynamoDB_20120810.DescribeTable": op((*Server).describeTable),
-		"DynamoDB_20120810.DeleteTable":   op((*Server).deleteTable),
-		"DynamoDB_20120810.UpdateTable":   op((*Server).updateTable),
-		"DynamoDB_20120810.ListTables":    op((*Server).listTables),
-		"DynamoDB_20120810.PutItem":       op((*Server).putItem),
-		"DynamoDB_20120810.GetItem":       op((*Server).getItem),
-		"DynamoDB_20120810.DeleteItem":    op((*Server).deleteItem),
-		"DynamoDB_20120810.Scan":          op((*Server).scan),
+		"DynamoDB_20120810.CreateTable":        op((*Server).createTable),
+		"DynamoDB_20120810.DescribeTable":      op((*Server).describeTable),
+		"DynamoDB_20120810.DeleteTable":        op((*Server).deleteTable),
+		"DynamoDB_20120810.UpdateTable":        op((*Server).updateTable),
+		"DynamoDB_20120810.ListTables":         op((*Server).listTables),
+		"DynamoDB_20120810.PutItem":            op((*Server).putItem),
+		"DynamoDB_20120810.GetItem":            op((*Server).getItem),
+		"DynamoDB_20120810.DeleteItem":         op((*Server).deleteItem),
+		"DynamoDB_20120810.UpdateItem":         op((*Server).updateItem),
+		"DynamoDB_20120810.BatchWriteItem":     op((*Server).batchWriteItem),
+		"DynamoDB_20120810.TransactWriteItems": op((*Server).transactWriteItems),
+		"DynamoDB_20120810.Scan":               op((*Server).scan),
+
+		"DynamoDB_20120810.UpdateTimeToLive":          op((*Server).updateTimeToLive),
+		"DynamoDB_20120810.DescribeTimeToLive":        op((*Server).describeTimeToLive),
+		"DynamoDB_20120810.UpdateContinuousBackups":   op((*Server).updateContinuousBackups),
+		"DynamoDB_20120810.DescribeContinuousBackups": op((*Server).describeContinuousBackups),
+		"DynamoDB_20120810.ExportTableToPointInTime":  op((*Server).exportTable),
+		"DynamoDB_20120810.DescribeExport":            op((*Server).describeExport),
+		"DynamoDB_20120810.ListExports":               op((*Server).listExports),
 
 		"DynamoDBStreams_20120810.ListStreams":      op((*Server).listStreams),
 		"DynamoDBStreams_20120810.DescribeStream":   op((*Server).describeStream),
@@ -53,6 +66,17 @@ func operations() map[string]operation {
 		"DynamoDBStreams_20120810.GetRecords":       op((*Server).getRecords),
 	}
 }
+
+// elsewhere are the operations that AWS has and we don't.
+var elsewhere = strings.Fields(`
+	BatchExecuteStatement BatchGetItem CancelBulkOperation CreateBackup CreateGlobalTable DeleteBackup DeleteResourcePolicy
+	DescribeBackup DescribeBulkOperation DescribeContributorInsights DescribeEndpoints DescribeGlobalTable
+	DescribeGlobalTableSettings DescribeImport DescribeKinesisStreamingDestination DescribeLimits
+	DescribeTableReplicaAutoScaling DisableKinesisStreamingDestination EnableKinesisStreamingDestination ExecuteStatement
+	ExecuteTransaction GetResourcePolicy ImportTable ListBackups ListBulkOperations ListContributorInsights ListGlobalTables
+	ListImports ListTagsOfResource PutResourcePolicy Query RestoreTableFromBackup RestoreTableToPointInTime SearchVectors
+	StartBulkPutItems TagResource TransactGetItems UntagResource UpdateContributorInsights UpdateGlobalTable
+	UpdateGlobalTableSettings UpdateKinesisStreamingDestination UpdateTableReplicaAutoScaling`)
 
 const maxBody = 16 << 20 // BatchWriteItem takes 16 MB
 
@@ -63,10 +87,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.send(w, http.StatusBadRequest, serialization("the body could not be read").body())
 		return
 	}
+	c := &call{done: func() {}}
+	out, failure := s.answer(r, c, body)
+	defer c.done()
 	if !wait(r, s.opts.Latency) {
 		return
 	}
-	out, failure := s.answer(r, body)
 	if failure == nil {
 		s.send(w, http.StatusOK, out)
 		return
@@ -110,14 +136,18 @@ func (s *Server) send(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(body) // a client that left is its own business
 }
 
-func (s *Server) answer(r *http.Request, body []byte) ([]byte, *apiError) {
+func (s *Server) answer(r *http.Request, c *call, body []byte) ([]byte, *apiError) {
 	target := r.Header.Get("X-Amz-Target")
+	_, name, _ := strings.Cut(target, ".")
 	known, ok := s.operations[target]
-	if r.Method != http.MethodPost || !ok {
+	if r.Method != http.MethodPost || !ok && !(slices.Contains(elsewhere, name) && strings.HasPrefix(target, "DynamoDB_20120810.")) {
 		return nil, refuse(coral+"UnknownOperationException", "")
 	}
 	if err := s.authenticate(r, body); err != nil {
 		return nil, err
+	}
+	if !ok {
+		return nil, notImplemented("the operation %s", name)
 	}
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-amz-json-1.0") {
 		return nil, serialization("the content type is not application/x-amz-json-1.0")
@@ -126,8 +156,7 @@ func (s *Server) answer(r *http.Request, body []byte) ([]byte, *apiError) {
 	if failure != nil {
 		return nil, failure
 	}
-	_, name, _ := strings.Cut(target, ".")
-	c := &call{info: subject(name, raw)}
+	c.info = subject(name, raw)
 	out, failure := s.run(c, known, raw)
 	if failure != nil {
 		return nil, failure

@@ -54,6 +54,9 @@ func (s *Server) Shards(table string) ([]ShardView, error) {
 		if !v.Open {
 			v.End = sh.end.String()
 		}
+		if sh.flood != nil {
+			v.Records = int(sh.flood.count)
+		}
 		if n := len(sh.records); n > 0 {
 			v.First, v.Last = sh.records[0].seq.String(), sh.records[n-1].seq.String()
 		}

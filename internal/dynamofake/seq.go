@@ -1,7 +1,6 @@
 package dynamofake
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -16,7 +15,10 @@ const (
 // differ, so whoever compares them as text is wrong.
 type sequence struct{ hi, lo uint64 }
 
-func (s sequence) String() string { return fmt.Sprintf("%d%0*d", s.hi, lowDigits, s.lo) }
+func (s sequence) String() string {
+	low := strconv.FormatUint(s.lo, 10)
+	return strconv.FormatUint(s.hi, 10) + strings.Repeat("0", lowDigits-len(low)) + low
+}
 
 func (s sequence) add(n uint64) sequence {
 	s.lo += n

@@ -38,7 +38,7 @@ type Options struct {
 	// Secrets maps access keys to secrets. When given, signatures are verified; otherwise only their form and time.
 	Secrets map[string]string
 	// Exports receives the files of table exports; without it exports are refused.
-	Exports any
+	Exports Destination
 	// ExportDelay is how long an export is IN_PROGRESS. Its files appear when it ends.
 	ExportDelay time.Duration
 	// ExportFuzz blurs the edges of exports by up to this much per item. AWS: about a minute.
@@ -81,6 +81,8 @@ type Server struct {
 	skew     time.Duration
 	tables   map[string]*table
 	streams  []*stream // in order of creation, disabled ones included
+	exports  []*export
+	tokens   map[string]token
 	faults   []*armed
 	calls    map[string]int
 	buckets  map[string]*bucket
@@ -104,7 +106,7 @@ func New(o Options) *Server {
 	o.Limits = o.Limits.withDefaults()
 	return &Server{
 		opts: o, operations: operations(), rng: rand.New(rand.NewPCG(o.Seed, 0x7469646566616b65)),
-		tables: map[string]*table{}, calls: map[string]int{}, buckets: map[string]*bucket{}, reading: map[*shard]int{},
+		tables: map[string]*table{}, tokens: map[string]token{}, calls: map[string]int{}, buckets: map[string]*bucket{}, reading: map[*shard]int{},
 	}
 }
 
@@ -164,5 +166,6 @@ func (s *Server) settle() time.Time {
 	for _, st := range s.streams {
 		st.settle(now)
 	}
+	s.settleExports(now)
 	return now
 }

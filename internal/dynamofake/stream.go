@@ -60,6 +60,7 @@ type shard struct {
 	records         []record
 	trimmed         sequence // all records up to here are gone
 	dropped         bool     // closed, and all its records trimmed
+	flood           *flood   // in place of records
 }
 
 // record is one stream record as it goes over the wire.
@@ -260,13 +261,7 @@ func (st *stream) encode(rec record, old, fresh *row, by identity) (b []byte, si
 	keys := st.keysOf(shown.item)
 	size = keys.size()
 	seq := rec.seq.String()
-	b = make([]byte, 0, 320+2*shown.size+len(st.region))
-	b = append(b, `{"eventID":"`...)
-	sum := xxh3.HashString128Seed(seq, st.seed).Bytes()
-	b = fmt.Appendf(b, "%x", sum)
-	b = append(b, `","eventName":"`+name+`","eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":"`+st.region+`","dynamodb":{"ApproximateCreationDateTime":`...)
-	b = append(b, itoa(int(rec.at.Unix()))...) // whole seconds (AWS)
-	b = append(b, `,"Keys":`...)
+	b = st.head(make([]byte, 0, 320+3*shown.size), seq, name, rec.at)
 	b = e.item(b, keys)
 	if fresh != nil && (st.view == "NEW_IMAGE" || st.view == "NEW_AND_OLD_IMAGES") {
 		b = e.item(append(b, `,"NewImage":`...), fresh.item)
@@ -276,11 +271,7 @@ func (st *stream) encode(rec record, old, fresh *row, by identity) (b []byte, si
 		b = e.item(append(b, `,"OldImage":`...), old.item)
 		size += old.size
 	}
-	b = append(b, `,"SequenceNumber":"`+seq+`","SizeBytes":`+itoa(size)+`,"StreamViewType":"`+st.view+`"}`...)
-	if by != nobody {
-		b = append(b, `,"userIdentity":{"PrincipalId":"`+by.principal+`","Type":"`+by.kind+`"}`...)
-	}
-	return append(b, '}'), size
+	return st.tail(b, seq, size, by), size
 }
 
 // streamOf finds a stream that can still be read.

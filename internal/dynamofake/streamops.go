@@ -171,10 +171,11 @@ func parseIterator(text string) (place, bool) {
 }
 
 type getShardIteratorInput struct {
-	StreamArn         string `json:"StreamArn"`
-	ShardId           string `json:"ShardId"` //nolint:revive // the member's name
-	ShardIteratorType string `json:"ShardIteratorType"`
-	SequenceNumber    string `json:"SequenceNumber"`
+	StreamArn         string   `json:"StreamArn"`
+	ShardId           string   `json:"ShardId"` //nolint:revive // the member's name
+	ShardIteratorType string   `json:"ShardIteratorType"`
+	SequenceNumber    string   `json:"SequenceNumber"`
+	Timestamp         *float64 `json:"Timestamp"`
 }
 
 func (s *Server) getShardIterator(c *call, in *getShardIteratorInput) (answer, *apiError) {
@@ -186,7 +187,7 @@ func (s *Server) getShardIterator(c *call, in *getShardIteratorInput) (answer, *
 	if sh == nil || sh.dropped {
 		return nil, notFound("Requested resource not found: Shard does not exist")
 	}
-	at, err := sh.place(in.ShardIteratorType, in.SequenceNumber)
+	at, err := sh.place(c, in)
 	if err != nil {
 		return nil, err
 	}
@@ -197,23 +198,41 @@ func (s *Server) iteratorAt(c *call, st *stream, sh *shard, at sequence) string 
 	return place{arn: st.arn, shard: sh.id, at: at, issued: c.now, generation: s.iterator}.String()
 }
 
-func (sh *shard) place(kind, number string) (sequence, *apiError) {
-	switch kind {
-	case "TRIM_HORIZON", "LATEST":
-		if number != "" {
-			return sequence{}, validation("Invalid ShardIteratorType: %s does not take a SequenceNumber", kind)
-		}
-		if kind == "LATEST" {
-			return sh.tip(), nil
-		}
-		if len(sh.records) > 0 {
-			return sh.records[0].seq, nil
-		}
+func (sh *shard) place(c *call, in *getShardIteratorInput) (sequence, *apiError) {
+	byNumber := strings.HasSuffix(in.ShardIteratorType, "_SEQUENCE_NUMBER")
+	if byNumber != (in.SequenceNumber != "") || (in.ShardIteratorType == "AT_TIMESTAMP") != (in.Timestamp != nil) {
+		return sequence{}, validation("Invalid combination of ShardIteratorType %s with SequenceNumber or Timestamp", in.ShardIteratorType)
+	}
+	switch in.ShardIteratorType {
+	case "TRIM_HORIZON":
+		return sh.first(0), nil
+	case "LATEST":
 		return sh.tip(), nil
 	case "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER":
-		return sh.placeOf(kind, number)
+		return sh.placeOf(in.ShardIteratorType, in.SequenceNumber)
+	case "AT_TIMESTAMP":
+		at := fromSeconds(*in.Timestamp)
+		if at.After(c.now) {
+			return sequence{}, validation("The timestamp is in the future")
+		}
+		n, created := len(sh.records), func(i int) time.Time { return sh.records[i].at }
+		if sh.flood != nil {
+			n, created = int(sh.flood.count), func(i int) time.Time { return sh.flood.created(int64(i)) }
+		}
+		return sh.first(sort.Search(n, func(i int) bool { return !created(i).Truncate(time.Second).Before(at) })), nil
 	}
-	return sequence{}, validation("1 validation error detected: Value '%s' at 'shardIteratorType' failed to satisfy constraint: Member must satisfy enum value set: [AT_SEQUENCE_NUMBER, AFTER_SEQUENCE_NUMBER, TRIM_HORIZON, LATEST]", kind)
+	return sequence{}, validation("1 validation error detected: Value '%s' at 'shardIteratorType' failed to satisfy constraint: Member must satisfy enum value set: [AT_SEQUENCE_NUMBER, AFTER_SEQUENCE_NUMBER, TRIM_HORIZON, LATEST, AT_TIMESTAMP]", in.ShardIteratorType)
+}
+
+// first is the place before the i-th record, or behind all.
+func (sh *shard) first(i int) sequence {
+	if sh.flood != nil {
+		return sh.flood.base.add(uint64(i))
+	}
+	if i < len(sh.records) {
+		return sh.records[i].seq
+	}
+	return sh.tip()
 }
 
 func (sh *shard) placeOf(kind, number string) (sequence, *apiError) {
@@ -232,6 +251,9 @@ func (sh *shard) placeOf(kind, number string) (sequence, *apiError) {
 
 // tip is the place behind everything written so far.
 func (sh *shard) tip() sequence {
+	if sh.flood != nil {
+		return sh.flood.base.add(uint64(sh.flood.count))
+	}
 	if n := len(sh.records); n > 0 {
 		return sh.records[n-1].seq.add(1)
 	}
@@ -298,14 +320,17 @@ func (s *Server) readPage(c *call, st *stream, sh *shard, at sequence, limit int
 		size += len(r.json) + 1
 	}
 	s.reading[sh]++
+	c.done = func() { s.doneReading(sh) }
 	return func() ([]byte, error) {
-		defer s.doneReading(sh)
 		return joinRecords(page, iterator, size), nil
 	}
 }
 
 // from is a page of records: full at limit records or maxBytes of them, never empty when there is one.
 func (sh *shard) from(at sequence, limit, maxBytes int) []record {
+	if sh.flood != nil {
+		return sh.flood.page(at, limit, maxBytes)
+	}
 	i := sort.Search(len(sh.records), func(i int) bool { return !sh.records[i].seq.less(at) })
 	bytes := 0
 	for j := i; j < len(sh.records); j++ {

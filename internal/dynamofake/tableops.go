@@ -252,6 +252,7 @@ type updateTableInput struct {
 	BillingMode                 string                 `json:"BillingMode"`
 	ProvisionedThroughput       *provisionedThroughput `json:"ProvisionedThroughput"`
 	AttributeDefinitions        any                    `json:"AttributeDefinitions,no"`
+	DisassociationProtection    any                    `json:"DisassociationProtectionEnabled,no"`
 	GlobalSecondaryIndexUpdates any                    `json:"GlobalSecondaryIndexUpdates,no"`
 	GlobalTableSettings         any                    `json:"GlobalTableSettingsReplicationMode,no"`
 	GlobalTableWitnessUpdates   any                    `json:"GlobalTableWitnessUpdates,no"`

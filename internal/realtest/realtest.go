@@ -62,6 +62,12 @@ func KafkaCluster(t testing.TB, n int, properties ...string) *servers.Cluster {
 	return c
 }
 
+// Moto starts a stand-in for AWS that shares no code with ours; its DSN is the endpoint. It takes any credentials.
+func Moto(t testing.TB) *servers.Server {
+	t.Helper()
+	return start(t, servers.NewMoto(servers.Options{}))
+}
+
 // Bucket is an empty S3 bucket and how to reach it. Use path-style addressing.
 type Bucket struct {
 	Server    *servers.Server

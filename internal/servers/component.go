@@ -38,7 +38,7 @@ func (c Component) Check() error {
 
 // Components lists everything that Install knows, cheapest first.
 func Components() []Component {
-	return []Component{mariadbComponent(), postgresComponent(), mysqlComponent(), kafkaComponent(), s3Component()}
+	return []Component{mariadbComponent(), postgresComponent(), mysqlComponent(), kafkaComponent(), s3Component(), motoComponent()}
 }
 
 // ComponentByName finds a component; the error lists the names there are.

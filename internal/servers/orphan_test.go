@@ -21,7 +21,7 @@ const orphanVariable = "TIDEMILL_TEST_ORPHAN"
 func constructors() map[string]func(servers.Options) *servers.Server {
 	return map[string]func(servers.Options) *servers.Server{
 		"mariadb": servers.NewMariaDB, "postgres": servers.NewPostgres, "mysql": servers.NewMySQL,
-		"kafka": servers.NewKafka, "s3": servers.NewS3,
+		"kafka": servers.NewKafka, "s3": servers.NewS3, "moto": servers.NewMoto,
 	}
 }
 

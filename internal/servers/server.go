@@ -34,7 +34,7 @@ type Options struct {
 	// Port on 127.0.0.1. Zero: a free one is chosen at the first start and kept from then on.
 	Port int
 	// Config holds extra settings, added last so that they win: flags without dashes for MariaDB, MySQL and PostgreSQL
-	// ("max_connections=10"), properties for Kafka, flags for S3.
+	// ("max_connections=10"), properties for Kafka, flags for S3 and moto.
 	Config []string
 }
 
@@ -75,7 +75,7 @@ func newServer(kind flavour, o Options) *Server {
 func (s *Server) Addr() string { return net.JoinHostPort(Loopback, strconv.Itoa(s.Port)) }
 
 // DSN is how a client of this kind is told where to go as the administrator: a go-sql-driver DSN, a postgres:// URL,
-// host:port for Kafka, an http:// endpoint for S3. The database is ignored where there is none.
+// host:port for Kafka, an http:// endpoint for S3 and moto. The database is ignored where there is none.
 func (s *Server) DSN(database string) string { return s.kind.dsn(s, database) }
 
 // Log is the path of the file that holds everything the server printed, over all its starts.

@@ -168,6 +168,12 @@ func TestS3(t *testing.T) {
 		func(t *testing.T) { t.Helper() })
 }
 
+func TestMoto(t *testing.T) {
+	t.Parallel()
+	need(t, "moto")
+	life(t, servers.NewMoto(servers.Options{}), func(t *testing.T) { t.Helper() }, func(t *testing.T) { t.Helper() }) // it remembers nothing
+}
+
 func TestBadOptionIsToldWithTheServersOwnWords(t *testing.T) {
 	t.Parallel()
 	need(t, "mariadb")
