@@ -74,11 +74,16 @@ func newRig(t *testing.T, o dynamofake.Options) *rig {
 }
 
 // create makes the table: its key is a string id.
-func (r *rig) create(view types.StreamViewType) {
+func (r *rig) create(view types.StreamViewType) { r.keyed(types.ScalarAttributeTypeS, view) }
+
+// numberKey makes the table with a number for a key.
+func (r *rig) numberKey() { r.keyed(types.ScalarAttributeTypeN, images) }
+
+func (r *rig) keyed(key types.ScalarAttributeType, view types.StreamViewType) {
 	r.t.Helper()
 	_, err := r.db.db.CreateTable(r.t.Context(), &dynamodb.CreateTableInput{
 		TableName: aws.String(table), BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: key}},
 		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
 		StreamSpecification:  &types.StreamSpecification{StreamEnabled: aws.Bool(view != ""), StreamViewType: view},
 	})
