@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -39,7 +40,7 @@ type client struct {
 const callTimeout = 30 * time.Second
 
 func (c *Config) client(ctx context.Context) (*client, error) {
-	opts := []func(*awsconfig.LoadOptions) error{awsconfig.WithRetryMaxAttempts(2)} // the readers have a patience of their own
+	opts := []func(*awsconfig.LoadOptions) error{awsconfig.WithRetryMaxAttempts(2), awsconfig.WithLogger(logging.Nop{})} // the readers have a patience of their own
 	if c.Region != "" {
 		opts = append(opts, awsconfig.WithRegion(c.Region))
 	}

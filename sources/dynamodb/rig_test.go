@@ -81,13 +81,21 @@ func (r *rig) numberKey() { r.keyed(types.ScalarAttributeTypeN, images) }
 
 func (r *rig) keyed(key types.ScalarAttributeType, view types.StreamViewType) {
 	r.t.Helper()
-	_, err := r.db.db.CreateTable(r.t.Context(), &dynamodb.CreateTableInput{
+	r.ok(r.newTable(r.t.Context(), key, view))
+}
+
+func (r *rig) keyedTable(ctx context.Context) error {
+	return r.newTable(ctx, types.ScalarAttributeTypeS, images)
+}
+
+func (r *rig) newTable(ctx context.Context, key types.ScalarAttributeType, view types.StreamViewType) error {
+	_, err := r.db.db.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName: aws.String(table), BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: key}},
 		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
 		StreamSpecification:  &types.StreamSpecification{StreamEnabled: aws.Bool(view != ""), StreamViewType: view},
 	})
-	r.ok(err)
+	return err
 }
 
 func (r *rig) ok(err error) {
