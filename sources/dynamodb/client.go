@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
@@ -31,9 +32,13 @@ import (
 // item, since the SDK's own structures are an allocation for each value.
 type client struct {
 	config  *Config
-	now     func() time.Time // tests: the service's clock
-	db      *dynamodb.Client
-	streams *dynamodbstreams.Client
+	source  string // its name
+	objects *s3.Client
+	// tableARN is known after describe.
+	tableARN string
+	now      func() time.Time // tests: the service's clock
+	db       *dynamodb.Client
+	streams  *dynamodbstreams.Client
 }
 
 // callTimeout bounds one call with its retries.
@@ -62,6 +67,11 @@ func (c *Config) client(ctx context.Context) (*client, error) {
 	}
 	out := &client{config: c}
 	out.db = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.BaseEndpoint = c.endpoint() })
+	out.objects = s3.NewFromConfig(cfg, func(o *s3.Options) {
+		if e := c.Export.Endpoint; e != "" {
+			o.BaseEndpoint, o.UsePathStyle = &e, true
+		}
+	})
 	out.streams = dynamodbstreams.NewFromConfig(cfg, func(o *dynamodbstreams.Options) { o.BaseEndpoint = c.endpoint() })
 	return out, nil
 }
@@ -116,6 +126,7 @@ func (c *client) describe(ctx context.Context) (*types.TableDescription, error) 
 	if err != nil {
 		return nil, c.config.failure("dynamodb:DescribeTable", "describing the table", err)
 	}
+	c.tableARN = aws.ToString(out.Table.TableArn)
 	return out.Table, nil
 }
 

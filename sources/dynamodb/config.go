@@ -31,8 +31,18 @@ type Config struct {
 	Grace time.Duration `yaml:"grace" jsonschema:"description=How long after a window's end the stream is waited for. Default 30s"`
 	// Segments is how many parts of the table the first load reads side by side.
 	Segments int `yaml:"segments" jsonschema:"description=How many parts of the table the first load reads side by side. Default 4"`
+	// Export is a bucket for exports of the table: the first load reads one in place of the Scan, which costs no read units, and
+	// what was missed in more than 24 hours is mended by incremental ones.
+	Export Export `yaml:"export" jsonschema:"description=A bucket for exports: the first load reads one in place of a Scan, and an outage of more than 24 hours is mended by incremental ones. Needs point-in-time recovery"`
 	// ConsistentReads of the first load cost twice as much and show every write at once.
 	ConsistentReads bool `yaml:"consistent_reads" jsonschema:"description=Strongly consistent reads in the first load: twice the read units. Default true"`
+}
+
+// Export says where exports of the table are written and read.
+type Export struct {
+	Bucket   string `yaml:"bucket"`
+	Prefix   string `yaml:"prefix"`
+	Endpoint string `yaml:"endpoint" jsonschema:"description=URL in place of S3's own endpoint"`
 }
 
 // Schema is the schema of the one table: DynamoDB has none.
@@ -66,6 +76,9 @@ func (c *Config) Validate(report func(path, message string)) {
 	}
 	if c.ExternalID != "" && c.RoleARN == "" {
 		report("external_id", "goes with role_arn")
+	}
+	if c.Export.Bucket == "" && c.Export != (Export{}) {
+		report("export.bucket", "is required: the S3 bucket that exports are written to")
 	}
 	if c.Grace < time.Second || c.Grace > time.Hour {
 		report("grace", "must be between 1s and 1h")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 
 // cursor is how far the first load has come, in ingest.Load.
 type cursor struct {
-	Segments []segment `json:"segments"`
+	Segments []segment `json:"segments,omitempty"`
+	Pieces   []piece   `json:"pieces,omitempty"` // by exports
 	// End is when the last page was read, by the service's clock, in seconds since 1970: the load is done when the stream has
 	// come there.
 	End int64 `json:"end"`
@@ -35,19 +37,25 @@ type loader struct {
 	stream *stream
 	load   ingest.Load
 	cursor cursor
+	total  int           // segments
 	mark   atomic.Uint64 // what the stream has emitted
 	begin  chan struct{} // closed when the stream reads every shard
 	ready  bool          // begin is closed
+	gated  bool          // the stream waits: what exports bring is older than what it brings
 }
 
 // chunk is one page of a segment.
 type chunk struct {
 	segment int
-	items   [][]byte
 	last    []byte
-	mark    uint64 // what had been emitted before it was asked for
-	at      time.Time
-	taken   chan struct{}
+	changes []change
+	// Of an export: which piece, and the place behind the chunk.
+	exported bool
+	piece    int
+	place    piece
+	mark     uint64 // what had been emitted before it was asked for
+	at       time.Time
+	taken    chan struct{}
 }
 
 func (s *stream) newLoader(load ingest.Load) (*loader, error) {
@@ -57,9 +65,18 @@ func (s *stream) newLoader(load ingest.Load) (*loader, error) {
 			return nil, fmt.Errorf("reading the cursor of the first load: %w", err)
 		}
 	}
-	if len(l.cursor.Segments) == 0 {
-		l.cursor.Segments = make([]segment, s.src.config.Segments)
+	if len(l.cursor.Segments) == 0 && len(l.cursor.Pieces) == 0 {
+		if r := s.st.Repair; r != nil {
+			l.cursor.Pieces, l.cursor.End = increments(s.src.name, time.Unix(r.From, 0), time.Unix(r.To, 0)), r.Until
+		} else if s.src.config.Export.Bucket != "" {
+			at := s.clock().Unix()
+			l.cursor.Pieces, l.cursor.End = []piece{{Token: token(s.src.name, 0, at)}}, at+int64(2*slack/time.Second)
+		} else {
+			l.cursor.Segments = make([]segment, s.src.config.Segments)
+		}
 	}
+	l.gated = slices.ContainsFunc(l.cursor.Pieces, func(p piece) bool { return !p.Done })
+	l.total = len(l.cursor.Segments)
 	l.load.Estimate = max(s.src.table.rows, load.Rows)
 	s.touched = map[xxh3.Uint128]uint64{}
 	return l, nil
@@ -71,6 +88,9 @@ func (l *loader) run(ctx context.Context) error {
 	case <-l.begin:
 	case <-ctx.Done():
 		return nil
+	}
+	if len(l.cursor.Pieces) > 0 {
+		return l.imports(ctx)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for i, seg := range l.cursor.Segments {
@@ -117,10 +137,13 @@ func (l *loader) page(ctx context.Context, n int, last []byte) (*chunk, error) {
 	failing := time.Now()
 	for {
 		c := &chunk{segment: n, mark: l.mark.Load(), taken: make(chan struct{})}
-		var err error
-		c.items, c.last, c.at, err = l.stream.client.scan(ctx, n, len(l.cursor.Segments), after, 0)
+		items, last, at, err := l.stream.client.scan(ctx, n, l.total, after, 0)
 		switch cause := causeOf(err); {
 		case err == nil:
+			for _, i := range items {
+				c.changes = append(c.changes, change{image: i})
+			}
+			c.last, c.at = last, at
 			return c, nil
 		case ctx.Err() != nil:
 			return nil, nil
@@ -143,7 +166,7 @@ func (s *stream) ready() <-chan *chunk {
 	}
 	if !s.loader.ready {
 		for _, r := range s.readers {
-			if r.fresh && !r.opened {
+			if r.fresh && !r.opened && !s.loader.gated {
 				return nil
 			}
 		}
@@ -171,9 +194,12 @@ func (s *stream) load(ctx context.Context, c *chunk) error {
 	l := s.loader
 	seen := item.Profile{}
 	var attributes []item.Attribute
-	for _, i := range c.items {
+	for _, i := range c.changes {
+		if i.image == nil {
+			continue
+		}
 		var err error
-		if attributes, err = item.Parse(i, attributes); err != nil {
+		if attributes, err = item.Parse(i.image, attributes); err != nil {
 			return &Error{Cause: Failed, Table: s.src.config.Table, What: "reading items of the table", Err: err}
 		}
 		seen.Note(attributes)
@@ -191,9 +217,14 @@ func (s *stream) load(ctx context.Context, c *chunk) error {
 		s.parked, s.told = "an item of the table cannot become a row: "+err.Error()+"; mend columns in the source's file, then run: "+ingest.ResyncCommand(s.src.name+"."+s.name.String()), true
 		return s.out.Park(ctx, s.name, s.parked)
 	}
-	l.cursor.Segments[c.segment] = segment{Done: c.last == nil, Last: c.last}
-	l.cursor.End = max(l.cursor.End, c.at.Unix()+1)
+	if c.exported {
+		l.cursor.Pieces[c.piece] = c.place
+	} else {
+		l.cursor.Segments[c.segment] = segment{Done: c.last == nil, Last: c.last}
+		l.cursor.End = max(l.cursor.End, c.at.Unix()+1)
+	}
 	l.load.Rows += int64(rows)
+	l.total = len(l.cursor.Segments)
 	l.load.Estimate = max(l.load.Estimate, l.load.Rows)
 	if l.load.Cursor, err = json.Marshal(&l.cursor); err != nil {
 		return fmt.Errorf("writing the cursor of the first load: %w", err)
@@ -204,23 +235,32 @@ func (s *stream) load(ctx context.Context, c *chunk) error {
 // chunkRows decodes a chunk. Keys that the stream has brought meanwhile have a younger row in the log already.
 func (s *stream) chunkRows(c *chunk) ([]*ingest.Builder, int, error) {
 	builders := make([]*ingest.Builder, s.out.Partitions(s.id))
-	for _, text := range c.items {
+	for _, x := range c.changes {
+		text := x.image
+		if text == nil {
+			text = x.key
+		}
 		key, err := s.decoder.Item(text)
 		if err != nil {
 			return nil, 0, err
 		}
-		if s.touched[key] > c.mark {
+		if !c.exported && s.touched[key] > c.mark {
 			continue
 		}
 		p := ingest.PartitionOf(key.Lo, len(builders))
 		if builders[p] == nil {
 			builders[p] = ingest.NewBuilder(s.schema)
 		}
-		if err := s.decoder.Row(builders[p]); err != nil {
+		if x.image == nil {
+			err = s.decoder.Delete(builders[p])
+		} else {
+			err = s.decoder.Row(builders[p])
+		}
+		if err != nil {
 			return nil, 0, err
 		}
 	}
-	return builders, len(c.items), nil
+	return builders, len(c.changes), nil
 }
 
 // loaded ends the load when the stream has come to where its last page was read: what the pages showed may be younger than
@@ -235,13 +275,26 @@ func (s *stream) loaded(ctx context.Context) error {
 			return nil
 		}
 	}
+	for _, p := range l.cursor.Pieces {
+		if !p.Done {
+			return nil
+		}
+	}
+	l.gated = false
 	if !s.proven(time.Unix(l.cursor.End, 0)) {
 		return nil
+	}
+	if s.st.Repair != nil {
+		s.src.log.Info("what the stream had lost is mended", "from", time.Unix(s.st.Repair.From, 0).UTC(), "to", time.Unix(s.st.Repair.To, 0).UTC())
 	}
 	if err := s.declare(ctx); err != nil {
 		return err
 	}
 	l.load.Done, l.load.Cursor, l.load.Estimate = true, nil, l.load.Rows
 	s.loader, s.touched = nil, nil
-	return s.out.Load(ctx, s.id, make([]*ingest.Builder, s.out.Partitions(s.id)), l.load)
+	if err := s.out.Load(ctx, s.id, make([]*ingest.Builder, s.out.Partitions(s.id)), l.load); err != nil || s.st.Repair == nil {
+		return err
+	}
+	s.st.Repair = nil
+	return s.settle(ctx)
 }

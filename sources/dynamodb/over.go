@@ -67,7 +67,7 @@ func (s *stream) gone(id string, err error) error {
 	}
 	s.effects(s.tree.Trimmed(id))
 	if s.loss != nil {
-		return s.loss
+		return nil // as for records that are trimmed
 	}
 	return err
 }

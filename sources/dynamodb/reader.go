@@ -47,7 +47,7 @@ type page struct {
 
 // fetched is the result of a fetch.
 type fetched struct {
-	id     string
+	of     *reader
 	page   *page
 	place  place
 	at     time.Time
@@ -61,8 +61,8 @@ type fetched struct {
 const fullPage, fullRecords = 900 << 10, 1000
 
 // fetch reads the next page of a shard. It is called by a worker.
-func (s *stream) fetch(ctx context.Context, r reader) fetched {
-	out := fetched{id: r.id, place: r.place, opened: r.opened}
+func (s *stream) fetch(ctx context.Context, of *reader, r reader) fetched {
+	out := fetched{of: of, place: r.place, opened: r.opened}
 	if out.place.iterator == "" {
 		kind, seq := trimHorizon, "" // a shard that is new to us is read from its beginning (B2)
 		switch {
@@ -120,8 +120,8 @@ func (r *reader) next(now time.Time, p *pace, held int, end int64) (time.Time, b
 
 // take notes the result of a fetch.
 func (s *stream) take(f fetched) error {
-	r := s.readers[f.id]
-	if r == nil {
+	r := f.of
+	if s.readers[r.id] != r { // it was given up meanwhile
 		return nil
 	}
 	r.busy, r.place, r.opened = false, f.place, f.opened
@@ -162,7 +162,7 @@ func (s *stream) failed(r *reader, err error, now time.Time) error {
 		return nil
 	case Trimmed:
 		s.effects(s.tree.Trimmed(r.id))
-		return s.loss
+		return nil // the next turn mends it, or ends the run
 	case Gone:
 		return s.gone(r.id, err)
 	case Throttled, Unreachable, Failed:

@@ -23,7 +23,7 @@ type entry struct {
 
 // round plans, settles and emits what waits (invariant 1). It reports whether there was anything.
 func (s *stream) round(ctx context.Context) (bool, error) {
-	entries, seen := s.plan(s.out.Window().End)
+	entries, seen := s.plan(s.limit())
 	if len(entries) == 0 {
 		return false, nil
 	}
@@ -172,6 +172,9 @@ func (s *stream) emit(ctx context.Context, entries []entry, skip int) error {
 // group emits records of one second. The last one of a round ends it.
 func (s *stream) group(ctx context.Context, id string, records []item.Record, last bool) error {
 	at := time.Unix(records[0].At, 0).UTC()
+	if r := s.st.Repair; r != nil { // all of it is in one window
+		at = time.Unix(min(records[0].At, r.Window), 0).UTC()
+	}
 	if err := s.out.Begin(ctx, at); err != nil {
 		return err
 	}

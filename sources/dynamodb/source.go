@@ -95,7 +95,7 @@ func (s *Source) Prepare(ctx context.Context) ([]ingest.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.now = s.now
+	c.now, c.source = s.now, s.name
 	t, err := c.describe(ctx)
 	if err != nil {
 		if causeOf(err) == Gone {

@@ -21,6 +21,16 @@ type state struct {
 	Plan    []planned     `json:"plan,omitempty"`
 	Columns []item.Column `json:"columns"`
 	Profile item.Profile  `json:"profile"`
+	Repair  *repair       `json:"repair,omitempty"`
+}
+
+// repair is the mending of an outage that was longer than the stream's memory: increments bring what the stream has lost, and
+// everything up to Until is in the window that was open when the source stopped, so that no window shows half of it.
+type repair struct {
+	From   int64 `json:"from"`   // what was written from here on may be missing, in seconds since 1970
+	To     int64 `json:"to"`     // end of the last increment
+	Until  int64 `json:"until"`  // from here on the stream is whole: the edges of increments are blurred by a minute
+	Window int64 `json:"window"` // last second of the window
 }
 
 // planned is a run of one shard's records.

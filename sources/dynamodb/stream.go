@@ -54,6 +54,7 @@ type stream struct {
 	rounded  time.Time
 
 	loader  *loader
+	begin   func(*loader)
 	chunks  chan *chunk
 	touched map[xxh3.Uint128]uint64 // keys that the stream has brought, and when, while a load runs
 	emitted uint64
@@ -94,8 +95,9 @@ func (s *stream) run(ctx context.Context, resume ingest.Resume) error {
 			}
 		})
 	}
+	s.begin = func(l *loader) { g.Go(func() error { return l.run(ctx) }) }
 	if s.loader != nil {
-		g.Go(func() error { return s.loader.run(ctx) })
+		s.begin(s.loader)
 	}
 	g.Go(func() error { return s.loop(ctx) })
 	return g.Wait()
@@ -121,7 +123,14 @@ func (s *stream) start(ctx context.Context, resume ingest.Resume) (err error) {
 	if err := s.declare(ctx); err != nil {
 		return err
 	}
-	if load := resume.Loads[s.name]; !load.Done && s.parked == "" {
+	load := resume.Loads[s.name]
+	if load.Done && s.st.Repair != nil { // it was about to begin
+		load = ingest.Load{}
+		if err := s.out.Reload(ctx, s.name); err != nil {
+			return err
+		}
+	}
+	if !load.Done && s.parked == "" {
 		s.loader, err = s.newLoader(load)
 	}
 	return err
@@ -139,7 +148,7 @@ func (s *stream) discover(ctx context.Context, first bool) error {
 	}
 	s.st = state{Stream: s.src.table.arn, Table: s.src.table.id, Profile: s.src.sample}
 	s.st.Columns = item.Columns(nil, s.src.table.keys, s.st.Profile, s.src.pins)
-	s.tree, s.fresh = shard.New(nil), true
+	s.tree, s.fresh = shard.New(nil), s.src.config.Export.Bucket == "" // an export takes longer than an iterator lives
 	s.tree.Begin(l.shards, l.at.Add(-slack))
 	if first {
 		s.pos = position{start: l.at.Unix()}
@@ -232,7 +241,7 @@ func (s *stream) drain(ctx context.Context) error {
 // turn does what is due between rounds, and rounds.
 func (s *stream) turn(ctx context.Context) error {
 	if s.loss != nil {
-		return s.loss
+		return s.mend(ctx)
 	}
 	now := time.Now()
 	s.finish()
@@ -266,7 +275,7 @@ func (s *stream) turn(ctx context.Context) error {
 func (s *stream) windows(ctx context.Context) error {
 	for {
 		end := s.out.Window().End
-		if !s.proven(end) {
+		if s.st.Repair != nil || !s.proven(end) {
 			return nil
 		}
 		if err := s.out.Complete(ctx, end); err != nil {
@@ -286,7 +295,7 @@ func (s *stream) proven(t time.Time) bool {
 	if now.Before(t.Add(grace)) || s.listedAt.Before(t) || len(s.children) > 0 || s.listedAt.Before(s.finished) {
 		return false
 	}
-	if !s.off && s.tree.Heirless(now) {
+	if !s.off && s.tree.Heirless(now) || s.gated() {
 		return false
 	}
 	for _, r := range s.readers {
@@ -309,8 +318,11 @@ func (s *stream) clock() time.Time {
 func (s *stream) dispatch(ctx context.Context) time.Duration {
 	now := time.Now()
 	wake := now.Add(s.src.pace.tick)
-	end := s.out.Window().End.Unix()
+	end := s.limit().Unix()
 	for _, r := range s.readers {
+		if s.gated() {
+			break
+		}
 		due, ok := r.next(now, &s.src.pace, s.held, end)
 		switch {
 		case !ok:
@@ -320,7 +332,7 @@ func (s *stream) dispatch(ctx context.Context) time.Duration {
 			}
 		default:
 			at := *r
-			if s.submit(func() { s.send(ctx, s.fetch(ctx, at)) }) {
+			if s.submit(func() { s.send(ctx, s.fetch(ctx, r, at)) }) {
 				r.busy = true
 			} else {
 				wake = now.Add(time.Millisecond)

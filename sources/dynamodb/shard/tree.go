@@ -103,6 +103,14 @@ func (t *Tree) Begin(listed []Listing, now time.Time) {
 	t.changed = true
 }
 
+// Again begins with all shards that there are, closed ones too, for the records from a time on.
+func (t *Tree) Again(listed []Listing, from time.Time) {
+	for _, l := range listed {
+		t.shards[l.ID] = &Shard{ID: l.ID, Parent: l.Parent, Since: from.Unix()}
+	}
+	t.changed = true
+}
+
 // Listed takes a whole listing into account.
 func (t *Tree) Listed(listed []Listing, now time.Time) []Effect {
 	there := make(map[string]bool, len(listed))
