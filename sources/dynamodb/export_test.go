@@ -139,7 +139,20 @@ func TestB7Row07IncrementalExportsMend(t *testing.T) {
 			r.put("item-02", 9)
 			r.caughtUp(s)
 			r.end(s)
-			r.equal()
+			rows := r.equal()
+			if !strings.Contains(r.logged.String(), "what the stream had lost is mended") {
+				t.Errorf("nothing was mended:\n%s", r.logged)
+			}
+			// No window shows half of the repair: the item that came last in it and those of the exports are in one.
+			windows := map[time.Time]int{}
+			for _, row := range rows {
+				if row.load && row.values["v"] == "2" || row.text == "" || row.values["v"] == "3" {
+					windows[row.window]++
+				}
+			}
+			if len(windows) != 1 {
+				t.Errorf("the repair is in the windows %v", windows)
+			}
 		})
 	}
 }
