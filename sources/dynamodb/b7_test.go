@@ -219,17 +219,72 @@ func TestB7Row07DownForTwentyFiveHours(t *testing.T) {
 	}
 }
 
+// The shards cannot be read while records come, and then their iterators have expired: a new one goes on behind the last record.
 func TestB7Row08AnIteratorExpires(t *testing.T) {
 	r := newRig(t, dynamofake.Options{Shards: 2})
 	r.create(images)
 	s := r.loaded()
-	for i := range 100 {
-		r.put(fmt.Sprint("item-", i%7), i/7)
-		if i%10 == 9 {
-			r.srv.ExpireIterators()
+	for round := range 4 {
+		r.srv.Fail(dynamofake.Fault{Failure: dynamofake.Throttling, Operation: "GetRecords"})
+		for i := range 14 {
+			r.put(fmt.Sprint("item-", i%7), round*2+i/7)
 		}
+		r.srv.ExpireIterators()
+		r.srv.ClearFaults()
+		r.await(s, "the records", func() bool { return s.rows == r.rows })
 	}
 	r.caughtUp(s)
 	r.end(s)
 	r.strict(r.equal(), 0)
+}
+
+// A checkpoint may lie in the middle of a round; who resumes there emits the rest of it and nothing twice. The clock runs a
+// thousand times as fast, so that records have many seconds and a round many groups.
+func TestKilledInsideARound(t *testing.T) {
+	began := time.Now()
+	fast := func() time.Time {
+		return time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Add(1000 * time.Since(began))
+	}
+	r := newRig(t, dynamofake.Options{Clock: fast, Shards: 2})
+	r.now, r.window, r.config.Grace = fast, time.Hour, time.Minute
+	r.create(images)
+	r.end(r.loaded())
+	inside, second := 0, time.NewTicker(time.Millisecond)
+	defer second.Stop()
+	for round := range 12 {
+		for i := range 60 {
+			r.put(fmt.Sprint("item-", i%6), round*10+i/6)
+			<-second.C
+		}
+		ends := 0
+		s := r.run(func(call string, _ int) bool {
+			if call == "after End" {
+				ends++
+			}
+			if ends != 20+round {
+				return false
+			}
+			for range 200 { // until a checkpoint that was begun at an earlier end is written
+				if strings.Contains(string(r.checkpoint()), "+") {
+					inside++
+					break
+				}
+				<-second.C
+			}
+			return true
+		})
+		r.fails(s, errKilled.Error())
+	}
+	if inside < 6 {
+		t.Errorf("only %d checkpoints were inside a round", inside)
+	}
+	s := r.run(nil)
+	s.loads.Done = true
+	r.caughtUp(s)
+	r.end(s)
+	rows := r.equal()
+	if len(rows) != 12*60 {
+		t.Errorf("%d rows of %d", len(rows), 12*60)
+	}
+	r.strict(rows, 0)
 }

@@ -33,6 +33,7 @@ type rig struct {
 	t      *testing.T
 	srv    *dynamofake.Server
 	clock  *dynamofake.Clock // nil: the wall clock
+	now    func() time.Time  // a clock that runs by itself; nil: see clock
 	db     *client
 	log    *kafka.Embedded
 	config Config
@@ -249,6 +250,9 @@ func (r *rig) run(kill func(string, int) bool) *spy {
 	if r.clock != nil {
 		cfg.Now, src.now = r.clock.Now, r.clock.Now
 	}
+	if r.now != nil {
+		cfg.Now, src.now = r.now, r.now
+	}
 	go func() {
 		defer close(s.done)
 		s.err = ingest.Stream(ctx, cfg, s)
@@ -283,6 +287,9 @@ func (r *rig) await(s *spy, what string, cond func() bool) {
 func (r *rig) caughtUp(s *spy) {
 	r.t.Helper()
 	now := time.Now()
+	if r.now != nil {
+		now = r.now()
+	}
 	if r.clock != nil {
 		now = r.clock.Now()
 		r.clock.Advance(2*r.window + 2*r.config.Grace)
@@ -320,6 +327,14 @@ func (r *rig) ask(about string) {
 	r.ok(err)
 	defer cl.Close()
 	r.ok(ingest.Ask(r.t.Context(), cl, ingest.Request{ID: fmt.Sprint(time.Now().UnixNano()), Source: "s", Table: about}))
+}
+
+// checkpoint is the position of the checkpoint that counts.
+func (r *rig) checkpoint() ingest.Position {
+	r.t.Helper()
+	points, err := ingest.Checkpoints(r.t.Context(), r.log.Config())
+	r.ok(err)
+	return points["s"].Position
 }
 
 // logRow is a row as it lies in the log.
