@@ -149,13 +149,13 @@ func (c *client) shards(ctx context.Context, arn, parent string) (listing, error
 	var out listing
 	seen := map[string]bool{}
 	for {
-		began := time.Now()
+		began := c.start()
 		page, err := c.streams.DescribeStream(ctx, in)
 		if err != nil {
 			return out, c.config.failure("dynamodb:DescribeStream", "listing the shards of its stream", err)
 		}
 		if out.at.IsZero() {
-			out.at = c.serverTime(page.ResultMetadata, began)
+			out.at = serverTime(page.ResultMetadata, began)
 		}
 		for _, s := range page.StreamDescription.Shards {
 			l := shard.Listing{ID: aws.ToString(s.ShardId), Parent: aws.ToString(s.ParentShardId)}
@@ -204,7 +204,7 @@ func (c *client) records(ctx context.Context, id, iterator string) (records []it
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var b body
-	began := time.Now()
+	began := c.start()
 	out, err := c.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: &iterator},
 		func(o *dynamodbstreams.Options) {
 			o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], b.add)
@@ -216,7 +216,7 @@ func (c *client) records(ctx context.Context, id, iterator string) (records []it
 	if err != nil {
 		return nil, 0, "", at, &Error{Cause: Failed, Table: c.config.Table, What: "reading shard " + id, Err: err}
 	}
-	return records, len(b.text), next, c.serverTime(out.ResultMetadata, began), nil
+	return records, len(b.text), next, serverTime(out.ResultMetadata, began), nil
 }
 
 // scan reads one page of a segment.
@@ -231,7 +231,7 @@ func (c *client) scan(ctx context.Context, segment, total int, after map[string]
 	if limit > 0 {
 		in.Limit = &limit
 	}
-	began := time.Now()
+	began := c.start()
 	out, err := c.db.Scan(ctx, in, func(o *dynamodb.Options) {
 		o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], b.add)
 	})
@@ -241,19 +241,29 @@ func (c *client) scan(ctx context.Context, segment, total int, after map[string]
 	if items, last, err = item.Items(b.text); err != nil {
 		return nil, nil, at, &Error{Cause: Failed, Table: c.config.Table, What: "reading items of the table", Err: err}
 	}
-	took := time.Since(began)
-	return items, last, c.serverTime(out.ResultMetadata, began).Add(took + 2*time.Second), nil
+	took := time.Since(began.wall)
+	return items, last, serverTime(out.ResultMetadata, began).Add(took + 2*time.Second), nil
+}
+
+// began is when a call began.
+type began struct{ wall, test time.Time }
+
+func (c *client) start() began {
+	if c.now != nil {
+		return began{time.Now(), c.now()}
+	}
+	return began{wall: time.Now()}
 }
 
 // serverTime is a time that the answer to a call is not older than, by the service's clock: its Date, in whole seconds, less
 // the time that the call took. Without one it is ours.
-func (c *client) serverTime(md middleware.Metadata, began time.Time) time.Time {
-	if c.now != nil {
-		return c.now()
-	}
+func serverTime(md middleware.Metadata, began began) time.Time {
 	t, ok := awsmiddleware.GetServerTime(md)
-	if !ok || t.IsZero() {
-		return began
+	switch {
+	case !began.test.IsZero():
+		return began.test
+	case !ok || t.IsZero():
+		return began.wall
 	}
-	return t.Add(-time.Since(began)).UTC()
+	return t.Add(-time.Since(began.wall)).UTC()
 }

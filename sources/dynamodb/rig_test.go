@@ -41,6 +41,7 @@ type rig struct {
 	pace   pace
 	rows   int // records written to the stream
 	logged *strings.Builder
+	seals  map[string]ingest.Seal // by slice, as content has found them
 }
 
 const table = "sessions"
@@ -349,9 +350,20 @@ type logRow struct {
 	epoch     int64
 }
 
+// late is the number of late groups that the seals count.
+func (r *rig) late() (n int64) {
+	r.t.Helper()
+	r.content()
+	for _, s := range r.seals {
+		n += s.Late
+	}
+	return n
+}
+
 // content reads the whole log as a pipeline does: repeats dropped, void records left out, gaps an error.
 func (r *rig) content() (rows []logRow, seals map[time.Time]int64) {
 	r.t.Helper()
+	r.seals = map[string]ingest.Seal{}
 	cl, err := kafka.New(r.log.Config())
 	r.ok(err)
 	defer cl.Close()
@@ -372,6 +384,11 @@ func (r *rig) content() (rows []logRow, seals map[time.Time]int64) {
 			epoch = h.Epoch
 			if h.Kind == ingest.SealRecord && h.Flags&ingest.FlagFinal != 0 {
 				seals[h.Window] += h.Rows
+			}
+			if h.Kind == ingest.SealRecord {
+				seal, err := ingest.ParseSeal(payload)
+				r.ok(err)
+				r.seals[fmt.Sprint(h.Window, h.Slice)] = seal
 			}
 			if h.Kind != ingest.BatchRecord || h.Seq+h.Rows-1 <= seq {
 				return nil
