@@ -69,7 +69,7 @@ func TestEveryKind(t *testing.T) {
 }
 
 // B7.12: the order of a set is not stable, its bytes are.
-func TestSetsAreCanonical(t *testing.T) {
+func TestB7Row12SetsAreCanonical(t *testing.T) {
 	same(t, decode(t, idKey, nil,
 		`{"id":{"S":"1"},"s":{"SS":["b","a","\u0063"]},"n":{"NS":["10","9","-1.50","9007199254740993"]},"b":{"BS":["AQ==","AA=="]}}`,
 		`{"id":{"S":"2"},"s":{"SS":["c","b","a"]},"n":{"NS":["9007199254740993","-1.5","9.0","1E1"]},"b":{"BS":["AA==","AQ=="]}}`),
@@ -79,13 +79,13 @@ func TestSetsAreCanonical(t *testing.T) {
 }
 
 // B7.13: NULL and missing are both NULL in the column, and told apart in _extra.
-func TestNullIsNotMissing(t *testing.T) {
+func TestB7Row13NullIsNotMissing(t *testing.T) {
 	same(t, decode(t, idKey, nil, `{"id":{"S":"1"},"x":{"S":"v"}}`, `{"id":{"S":"2"},"x":{"NULL":true}}`, `{"id":{"S":"3"}}`, `{"id":{"S":"4"},"never":{"NULL":true}}`),
 		"id text, x text, _extra json", `1|v|(null)`, `2|(null)|{"x":null}`, `3|(null)|(null)`, `4|(null)|{"never":null}`)
 }
 
 // B7.14: an attribute that is a number, then a string, then a map: no failure, nothing lost, and the column stays what it is.
-func TestAClashKeepsTheValue(t *testing.T) {
+func TestB7Row14AClashKeepsTheValue(t *testing.T) {
 	p := Profile{}
 	a, _ := Parse([]byte(`{"id":{"S":"1"},"x":{"N":"1"}}`), nil)
 	p.Note(a)

@@ -8,7 +8,7 @@ import (
 )
 
 // B7.11: 38 digits, -0, 1E+125, leading zeros: one exact text for each value.
-func TestNumbersAreExact(t *testing.T) {
+func TestB7Row11NumbersAreExact(t *testing.T) {
 	nines := strings.Repeat("9", 38)
 	for in, want := range map[string]string{
 		"0": "0", "-0": "0", "0.0": "0", "-0E+5": "0", "007": "7", "+7": "7", "1.50": "1.5", "-1.50": "-1.5", "100": "100",
