@@ -43,13 +43,18 @@ func (s *stream) round(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// plan takes from every shard what was written before the window's end, in the order of the shards' ids, which begin with the
-// time they were made at.
+// plan takes from every shard what was written before the window's end. The order of the shards is free, since it is settled;
+// every round begins with another one, so that none starves behind others when a round is full.
 func (s *stream) plan(end time.Time) ([]entry, item.Profile) {
 	var out []entry
 	seen := item.Profile{}
 	rows, bytes := 0, 0
-	for _, id := range slices.Sorted(maps.Keys(s.readers)) {
+	ids := slices.Sorted(maps.Keys(s.readers))
+	if len(ids) > 0 {
+		first := int(s.st.Round) % len(ids)
+		ids = append(ids[first:], ids[:first]...)
+	}
+	for _, id := range ids {
 		r := s.readers[id]
 		n := min(r.emittable(end.Unix()), s.src.pace.rows-rows)
 		if n <= 0 || bytes >= s.src.pace.bytes {

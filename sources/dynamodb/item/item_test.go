@@ -189,6 +189,26 @@ func TestNames(t *testing.T) {
 		"id text, Name text, _extra json", `1|a|{"_extra":"d","_op":"c","name":"b","q\"":"f","`+long+`":"e"}`)
 }
 
+// Names that are data do not make the state of a source grow without an end; their values are in _extra.
+func TestNamesThatAreData(t *testing.T) {
+	p := Profile{}
+	for i := range 3 * maxProfile {
+		a, err := Parse(fmt.Appendf(nil, `{"id":{"S":"1"},"score-of-%d":{"N":"1"}}`, i), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Note(a)
+	}
+	columns := Columns(nil, idKey, p, nil)
+	if len(p) != maxProfile || len(columns) != maxColumns {
+		t.Errorf("%d names, %d columns", len(p), len(columns))
+	}
+	got := rows(t, columns, nil, `{"id":{"S":"1"},"score-of-999999":{"N":"5"}}`)
+	if !strings.HasSuffix(got[1], `|{"score-of-999999":5}`) {
+		t.Errorf("got %s", got[1][len(got[1])-80:])
+	}
+}
+
 func TestUnknownKindsAreCarried(t *testing.T) {
 	same(t, decode(t, idKey, nil, `{"id":{"S":"1"},"v":{ "VEC" : [ 1, "a b\"" ] }}`), "id text, v json, _extra json", `1|(null)|{"v":{"VEC":[1,"a b\""]}}`)
 }

@@ -16,11 +16,18 @@ type Seen struct {
 // Profile is what is known of a table's attributes.
 type Profile map[string]Seen
 
+// maxProfile bounds a profile. Some tables have names that are data ("score-of-4711"): those stay in _extra, and the state, which is
+// a record of the log, stays small.
+const maxProfile = 2000
+
 // Note takes the attributes of an item into account. It reports whether the profile has grown.
 func (p Profile) Note(attributes []Attribute) (grown bool) {
 	for i := range attributes {
 		a := &attributes[i]
 		was, known := p[string(a.Name)]
+		if !known && len(p) >= maxProfile {
+			continue
+		}
 		now := was
 		now.note(a)
 		if !known || now != was {
@@ -57,6 +64,9 @@ func (s Seen) Join(o Seen) Seen {
 func (p Profile) Join(o Profile) (grown bool) {
 	for name, seen := range o {
 		was, known := p[name]
+		if !known && len(p) >= maxProfile {
+			continue
+		}
 		if now := was.Join(seen); !known || now != was {
 			p[name] = now
 			grown = true
