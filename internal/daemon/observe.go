@@ -167,7 +167,15 @@ func (l *listener) Idle(ctx context.Context, t time.Time) error {
 // Complete implements ingest.Emitter.
 func (l *listener) Complete(ctx context.Context, end time.Time) error {
 	l.settle()
-	return l.Emitter.Complete(ctx, end)
+	if err := l.Emitter.Complete(ctx, end); err != nil {
+		return err
+	}
+	l.observed.mu.Lock()
+	defer l.observed.mu.Unlock()
+	if end.After(l.observed.asOf) {
+		l.observed.asOf = end // proved, as in Idle
+	}
+	return nil
 }
 
 // Settle implements ingest.Emitter.

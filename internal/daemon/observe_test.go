@@ -109,6 +109,12 @@ func TestObservedSource(t *testing.T) {
 		if s := status(); s.State != console.Running || !s.Tables[0].Loaded || !s.AsOf.Equal(at.Add(time.Second)) {
 			t.Errorf("after the load: %+v", s)
 		}
+		for _, end := range []time.Time{at.Add(2 * time.Second), at} { // what is proved is not taken back
+			check(t, out.Complete(ctx, end))
+			if s := status(); !s.AsOf.Equal(at.Add(2 * time.Second)) {
+				t.Errorf("after a complete window: %+v", s)
+			}
+		}
 		check(t, out.Reload(ctx, patients.Table))
 		if s := status(); s.State != console.Loading || s.Tables[0].Loaded || s.Tables[0].Rows != 0 {
 			t.Errorf("while it is loaded again: %+v", s)
