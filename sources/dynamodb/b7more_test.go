@@ -126,6 +126,23 @@ func TestB7Row14AttributeOfManyTypes(t *testing.T) {
 	}
 }
 
+// An owner that is killed before its load has begun leaves a generation behind, not a new one: the columns stay.
+func TestKilledBeforeTheLoad(t *testing.T) {
+	r := newRig(t, dynamofake.Options{})
+	r.create(images)
+	r.item(`{"id":{"S":"0"},"x":{"N":"1"}}`)
+	s := r.run(func(call string, _ int) bool { return call == "Load" })
+	r.fails(s, errKilled.Error())
+	r.item(`{"id":{"S":"1"},"x":{"N":"1.5"}}`)
+	s = r.run(nil)
+	r.caughtUp(s)
+	r.end(s)
+	rows, _ := r.content()
+	if got := replica(rows); got["0|"]["x"] != "1" || got["1|"]["x"] != "(null)" || got["1|"]["_extra"] != `{"x":1.5}` {
+		t.Errorf("the column has changed: %v", got)
+	}
+}
+
 func TestB7Row15LargeItems(t *testing.T) {
 	r := newRig(t, dynamofake.Options{})
 	r.create(images)

@@ -229,7 +229,11 @@ func (s *stream) load(ctx context.Context, c *chunk) error {
 	if l.load.Cursor, err = json.Marshal(&l.cursor); err != nil {
 		return fmt.Errorf("writing the cursor of the first load: %w", err)
 	}
-	return s.out.Load(ctx, s.id, builders, l.load)
+	if err := s.out.Load(ctx, s.id, builders, l.load); err != nil || s.st.Begun {
+		return err
+	}
+	s.st.Begun = true
+	return s.settle(ctx)
 }
 
 // chunkRows decodes a chunk. Keys that the stream has brought meanwhile have a younger row in the log already.

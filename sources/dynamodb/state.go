@@ -22,6 +22,8 @@ type state struct {
 	Columns []item.Column `json:"columns"`
 	Profile item.Profile  `json:"profile"`
 	Repair  *repair       `json:"repair,omitempty"`
+	// Begun: the load of this generation has begun. When ingest knows of none any more, the table is to be loaded anew.
+	Begun bool `json:"begun,omitempty"`
 }
 
 // repair is the mending of an outage that was longer than the stream's memory: increments bring what the stream has lost, and

@@ -178,10 +178,12 @@ func (s *stream) resume(ctx context.Context, resume ingest.Resume) (err error) {
 	} else if err := s.replay(ctx); err != nil {
 		return err
 	}
-	if _, begun := resume.Loads[s.name]; !begun { // a new generation: what the profile has learned counts (item, invariant 4)
+	_, begun := resume.Loads[s.name]
+	if !begun && s.st.Begun { // a new generation: what the profile has learned counts (item, invariant 4)
 		s.st.Columns = nil
 		s.st.Profile.Join(s.src.sample)
 	}
+	s.st.Begun = begun
 	s.st.Columns = slices.DeleteFunc(s.st.Columns, func(c item.Column) bool { return s.src.pins[c.Attribute].Drop && !c.Key })
 	s.st.Columns = item.Columns(s.st.Columns, s.src.table.keys, s.st.Profile, s.src.pins)
 	s.effects(s.tree.Resume())
