@@ -121,7 +121,7 @@ func (w *Writer) beginAnew(ctx context.Context, pos Position) error {
 	if err := w.forgo(ctx); err != nil {
 		return err
 	}
-	w.end, w.progress, w.anew, w.changed = pos, pos, false, true
+	w.end, w.progress, w.state, w.anew, w.changed = pos, pos, nil, false, true
 	return w.settleDecision(ctx)
 }
 

@@ -14,4 +14,6 @@
 //     checkpoint says so that every later owner goes by. Loads are counted in a generation.
 //  9. A log is known by the ids of its cluster and topics, which the checkpoint names: in another one of the same name
 //     nothing is written.
+//  10. What a source of several logs decided about their order is in a checkpoint, seen by every later owner, before a row
+//     that depends on it is in the log (Settle, ADR 0010).
 package ingest

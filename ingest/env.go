@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -89,6 +90,34 @@ func readKeyed(ctx context.Context, cfg kafka.Config, topic string) ([]keyed, er
 	return out, nil
 }
 
+// claims is what is known of the claims topic. A source that settles looks at it several times a second, and almost never has
+// anything come: its end says so, and is asked for on the connection that is there.
+type claims struct {
+	cl  *kafka.Client
+	cfg kafka.Config
+
+	mu     sync.Mutex
+	end    int64 // of the topic, before latest was read
+	latest map[string]kafka.ClaimRecord
+}
+
+// owner is env.owner on a cluster.
+func (c *claims) owner(ctx context.Context, unit string) (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, err := kafka.Offsets(ctx, c.cl, ClaimsTopic)
+	if err != nil {
+		return 0, err
+	}
+	if end := now[ClaimsTopic][0].End; c.latest == nil || end != c.end {
+		if c.latest, err = kafka.LatestClaims(ctx, c.cfg); err != nil {
+			return 0, err
+		}
+		c.end = end
+	}
+	return c.latest[unit].Epoch, nil
+}
+
 // kafkaEnv is the log on a Kafka cluster.
 func kafkaEnv(cfg kafka.Config, maxBuffered int) (env, error) {
 	cl, err := kafka.New(cfg,
@@ -101,10 +130,7 @@ func kafkaEnv(cfg kafka.Config, maxBuffered int) (env, error) {
 	out := kafka.NewAppender(cl, maxBuffered)
 	return env{
 		claim: func(ctx context.Context, unit, owner string) (int64, error) { return kafka.Claim(ctx, cl, unit, owner) },
-		owner: func(ctx context.Context, unit string) (int64, error) {
-			claims, err := kafka.LatestClaims(ctx, cfg)
-			return claims[unit].Epoch, err
-		},
+		owner: (&claims{cl: cl, cfg: cfg}).owner,
 		superseded: func(ctx context.Context, unit string, epoch int64) error {
 			return kafka.WatchClaim(ctx, cfg, unit, epoch)
 		},

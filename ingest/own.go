@@ -124,6 +124,7 @@ func (w *Writer) restore(ctx context.Context, point *Checkpoint) error {
 		}
 		w.open = openSlice{w.s.open, w.s.slice}
 		w.ordinal, w.end, w.progress, w.asOf, w.number, w.started = point.Ordinal, point.Position, point.Position, point.AsOf, point.Number, true
+		w.state = point.State
 		w.loads, w.loadCounts, w.parked = orEmpty(point.Loads), orEmpty(point.LoadCounts), orEmpty(point.Parked)
 		w.missTables()
 	}
@@ -155,7 +156,7 @@ func (w *Writer) resumeAt() Resume {
 	if w.anew {
 		return Resume{}
 	}
-	r := Resume{Position: w.end, Schemas: map[TableName]*Schema{}, Gone: w.reg.gone(), Loads: map[TableName]Load{}, Parked: map[TableName]string{}}
+	r := Resume{Position: w.end, State: w.state, Schemas: map[TableName]*Schema{}, Gone: w.reg.gone(), Loads: map[TableName]Load{}, Parked: map[TableName]string{}}
 	for i := range w.reg.current.Tables {
 		s := w.reg.current.Tables[i].Schema
 		r.Schemas[s.Table] = &s

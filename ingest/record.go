@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/kafka"
@@ -50,7 +51,7 @@ type Seal struct {
 	Parked      string        `json:"parked,omitempty"` // why the table stands still, empty when it does not
 	SealedAt    time.Time     `json:"sealed_at"`        // the owner's clock
 	AsOf        time.Time     `json:"as_of"`            // commit time of the last group in the cut
-	Proof       string        `json:"proof"`            // "stream" (rule 7a), "idle" (7b), "slice"
+	Proof       string        `json:"proof"`            // "stream" (rule 7a), "idle" (7b), "shards" (7c), "slice"
 }
 
 // Claim names a payload that was too large for the log and lies in the object store.
@@ -114,17 +115,18 @@ type Checkpoint struct {
 	Epoch      int64                 `json:"epoch"`
 	Number     int64                 `json:"number"` // grows with every checkpoint of an owner: of one epoch's, the highest counts
 	Position   Position              `json:"position"`
-	Ordinal    int64                 `json:"ordinal"`     // stream rows emitted up to Position
-	Window     time.Time             `json:"window"`      // open window
-	Slice      int32                 `json:"slice"`       // open slice
-	Stamp      time.Time             `json:"stamp"`       // previous stamp (monotone)
-	AsOf       time.Time             `json:"as_of"`       // commit time of the last group
-	Late       int64                 `json:"late"`        // late groups of the open slice so far
-	MaxLate    time.Duration         `json:"max_late"`    // the latest of them
-	Registry   int64                 `json:"registry"`    // current registry version
-	Partitions map[string][]PartMark `json:"partitions"`  // by topic, then partition
-	Loads      map[string]Load       `json:"loads"`       // by table name
-	LoadCounts map[string]int        `json:"load_counts"` // completed loads of its generation by table name
+	State      json.RawMessage       `json:"state,omitempty"` // what the source settled last (Emitter.Settle)
+	Ordinal    int64                 `json:"ordinal"`         // stream rows emitted up to Position
+	Window     time.Time             `json:"window"`          // open window
+	Slice      int32                 `json:"slice"`           // open slice
+	Stamp      time.Time             `json:"stamp"`           // previous stamp (monotone)
+	AsOf       time.Time             `json:"as_of"`           // commit time of the last group
+	Late       int64                 `json:"late"`            // late groups of the open slice so far
+	MaxLate    time.Duration         `json:"max_late"`        // the latest of them
+	Registry   int64                 `json:"registry"`        // current registry version
+	Partitions map[string][]PartMark `json:"partitions"`      // by topic, then partition
+	Loads      map[string]Load       `json:"loads"`           // by table name
+	LoadCounts map[string]int        `json:"load_counts"`     // completed loads of its generation by table name
 	Parked     map[string]string     `json:"parked,omitempty"`
 	Requests   map[string]string     `json:"requests,omitempty"` // id of the last request that was carried out, by what it was about
 	Log        kafka.Identity        `json:"log,omitzero"`       // the cluster and the topics that Partitions is about

@@ -2,8 +2,11 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/tidemill/tidemill/internal/grid"
 )
 
 // Position says where a source stands, in the source's own text form (MySQL: "0-1-4711", or "0-1-4711+250" when 250
@@ -21,7 +24,7 @@ type Position string
 // owner starts again from the checkpoint, as a new epoch. Retryable tells whether that may help without anybody's doing.
 //
 // The emitted stream is a function of the log: from one position the same rows follow in the same order each time. Only
-// Idle, Load and Tick come as they come.
+// Idle, Complete, Load and Tick come as they come. A source that is several logs side by side makes one of them by Settle.
 type Source interface {
 	// Prepare connects, refuses a server that cannot be replicated (naming the setting and the statement that mends
 	// it) and returns the captured tables. It changes nothing on the server.
@@ -34,9 +37,10 @@ type Source interface {
 // Resume is what a source needs to go on: a position at the end of a group, how far each first load has come, and which
 // tables were parked at the position and why. A source emits nothing of a table that was parked. Schemas are those that the
 // tables were declared with last: what may follow is judged by them, as if the source had never stopped. Gone are columns
-// that a table had before and has no more: readers may still hold their values.
+// that a table had before and has no more: readers may still hold their values. State is what the source settled last.
 type Resume struct {
 	Position Position
+	State    json.RawMessage
 	Schemas  map[TableName]*Schema
 	Gone     map[TableName][]string
 	Loads    map[TableName]Load
@@ -55,7 +59,7 @@ type Load struct {
 // one goroutine that runs the source's stream; each may block (back-pressure) and each error is final: the source
 // returns it from Run.
 //
-// Order of calls for a group:  Begin  (Table | Builder+Progress)*  End.   Between groups: Idle, Load, Park, Tick.
+// Order of calls for a group:  Begin  (Table | Builder+Progress)*  End.   Between groups: Idle, Complete, Settle, Load, Park, Tick.
 // A position passed to the emitter must be the one that Resume would need.
 type Emitter interface {
 	// Start records the position of a first start durably, before anything is emitted: a crash before the first
@@ -82,6 +86,17 @@ type Emitter interface {
 
 	// Idle is the proof of idleness (rule 7b): everything the server committed before t has been emitted. It may seal.
 	Idle(ctx context.Context, t time.Time) error
+	// Window is the open window: what is emitted next is stamped into it or a later one. A source that is several logs side
+	// by side holds back what was committed behind its end until all of them have come to it (rule 7c).
+	Window() grid.Window
+	// Complete is the proof of such a source: everything committed before end has been emitted, with whatever grace its
+	// server needs. It seals the windows that end by then.
+	Complete(ctx context.Context, end time.Time) error
+	// Settle is for a source whose order nobody but itself has decided, because it is several logs side by side. It makes
+	// everything emitted so far durable and, in one record with the position, state: how the logs stand and in which order
+	// it is going to emit what. Only when it has returned may any of that be emitted: whoever resumes then finds the same
+	// decision, and what follows is a function of the log again. Between groups, with nothing durable ahead.
+	Settle(ctx context.Context, state json.RawMessage) error
 	// Tick lets the emitter flush rows that have waited and write a checkpoint; called at least every 250 ms when
 	// nothing else is.
 	Tick(ctx context.Context) error

@@ -10,6 +10,7 @@ import (
 const (
 	proofStream = "stream" // a group past the window's end was read (rule 7a)
 	proofIdle   = "idle"   // the server proved that nothing more comes (rule 7b)
+	proofShards = "shards" // all logs of a source that is several have come to the window's end (rule 7c)
 	proofSlice  = "slice"  // the slice grew too large, or a table's schema changed
 )
 
@@ -69,6 +70,15 @@ func (s *stamper) idle(t time.Time) []sealing {
 	var out []sealing
 	for !t.Before(s.open.End.Add(s.grace)) {
 		out = append(out, s.seal(true, proofIdle))
+	}
+	return out
+}
+
+// complete returns the windows that end at t or before.
+func (s *stamper) complete(t time.Time) []sealing {
+	var out []sealing
+	for !t.Before(s.open.End) {
+		out = append(out, s.seal(true, proofShards))
 	}
 	return out
 }

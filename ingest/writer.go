@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,7 +46,8 @@ type Writer struct {
 	inGroup    bool
 	groupFrom  int64 // ordinal at the open group's start
 	sliceBytes int64
-	sliceRows  int64 // since the last seal, load rows too
+	sliceRows  int64           // since the last seal, load rows too
+	state      json.RawMessage // of the source, settled last
 	loads      map[string]Load
 	loadCounts map[string]int
 	parked     map[string]string

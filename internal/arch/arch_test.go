@@ -67,6 +67,8 @@ var allowed = []struct{ pkg, imports string }{
 	{`^sinks/all$`, `^sinks(/.*)?$|^window$|^internal/rslint$`},
 	{`^sources/mysql/rows$`, `^ingest$|^internal/`},
 	{`^sources/mysql$`, `^ingest$|^sources$|^sources/mysql/rows$|^internal/`},
+	{`^sources/dynamodb/[a-z]+$`, `^ingest$|^internal/`},
+	{`^sources/dynamodb$`, `^ingest$|^sources$|^sources/dynamodb/|^internal/`},
 	{`^sources$`, `^ingest$|^internal/`},
 	{`^sinks/ledger$`, `^window$|^ingest$|^internal/`},
 	{`^sinks/[a-z0-9]+$`, `^window$|^ingest$|^sinks$|^sinks/ledger$|^elt$|^internal/`},

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -174,6 +175,26 @@ func (l *listener) Idle(ctx context.Context, t time.Time) error {
 	defer l.observed.mu.Unlock()
 	l.observed.asOf = t // proved: nothing older is still to come
 	return nil
+}
+
+// Complete implements ingest.Emitter.
+func (l *listener) Complete(ctx context.Context, end time.Time) error {
+	l.settle()
+	if err := l.Emitter.Complete(ctx, end); err != nil {
+		return err
+	}
+	l.observed.mu.Lock()
+	defer l.observed.mu.Unlock()
+	if end.After(l.observed.asOf) {
+		l.observed.asOf = end // proved, as in Idle
+	}
+	return nil
+}
+
+// Settle implements ingest.Emitter.
+func (l *listener) Settle(ctx context.Context, state json.RawMessage) error {
+	l.settle()
+	return l.Emitter.Settle(ctx, state)
 }
 
 // Table implements ingest.Emitter.

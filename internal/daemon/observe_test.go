@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/tidemill/tidemill/console"
 	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/grid"
 )
 
 // emitter is an ingest.Emitter that keeps rows in one builder.
@@ -16,6 +18,10 @@ type emitter struct {
 	b, b1 *ingest.Builder // of partitions 0 and 1
 	fail  error
 }
+
+func (e *emitter) Window() grid.Window                           { return grid.Window{} }
+func (e *emitter) Complete(context.Context, time.Time) error     { return e.fail }
+func (e *emitter) Settle(context.Context, json.RawMessage) error { return e.fail }
 
 func (e *emitter) Start(context.Context, ingest.Position) error { return e.fail }
 func (e *emitter) Begin(context.Context, time.Time) error       { return e.fail }
@@ -104,6 +110,12 @@ func TestObservedSource(t *testing.T) {
 		check(t, out.Idle(ctx, at.Add(time.Second)))
 		if s := status(); s.State != console.Running || !s.Tables[1].Loaded || !s.AsOf.Equal(at.Add(time.Second)) {
 			t.Errorf("after the load: %+v", s)
+		}
+		for _, end := range []time.Time{at.Add(2 * time.Second), at} { // what is proved is not taken back
+			check(t, out.Complete(ctx, end))
+			if s := status(); !s.AsOf.Equal(at.Add(2 * time.Second)) {
+				t.Errorf("after a complete window: %+v", s)
+			}
 		}
 		check(t, out.Reload(ctx, patients.Table))
 		if s := status(); s.State != console.Loading || s.Tables[1].Loaded || s.Tables[1].Rows != 0 {

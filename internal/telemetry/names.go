@@ -12,6 +12,7 @@ const (
 	MetricSourceParked      = "tidemill.source.parked"       // gauge: tables that stand still
 	MetricSourceBytes       = "tidemill.source.bytes"        // counter: bytes of row events decoded, by source
 	MetricSourceInvalid     = "tidemill.source.invalid"      // counter: values without a canonical form, by source and table
+	MetricSourceExpired     = "tidemill.source.expired"      // counter: items that DynamoDB deleted because their time to live was over
 	MetricSourceClock       = "tidemill.source.clock"        // counter: groups whose commit time went back by minutes
 	MetricLogBytes          = "tidemill.log.bytes"           // counter: bytes appended to the log, by source
 	MetricLogVoid           = "tidemill.log.void"            // counter: records of a superseded owner that were skipped

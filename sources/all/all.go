@@ -2,6 +2,7 @@ package all
 
 import (
 	"github.com/tidemill/tidemill/sources"
+	"github.com/tidemill/tidemill/sources/dynamodb"
 	"github.com/tidemill/tidemill/sources/mysql"
 )
 
@@ -9,5 +10,6 @@ import (
 func Sources() sources.Set {
 	return sources.Set{
 		mysql.Kind(),
+		dynamodb.Kind(),
 	}
 }

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/internal/grid"
 	"github.com/tidemill/tidemill/internal/realtest"
 	"github.com/tidemill/tidemill/internal/servers"
 )
@@ -36,10 +38,13 @@ func newNull() *null { return &null{idle: make(chan time.Time, 1), loads: make(c
 
 const nullPartitions = 4
 
-func (n *null) Start(context.Context, ingest.Position) error { return nil }
-func (n *null) Begin(context.Context, time.Time) error       { return nil }
-func (n *null) Tick(context.Context) error                   { return nil }
-func (n *null) Partitions(ingest.TableID) int                { return nullPartitions }
+func (n *null) Start(context.Context, ingest.Position) error  { return nil }
+func (n *null) Begin(context.Context, time.Time) error        { return nil }
+func (n *null) Window() grid.Window                           { return grid.Window{} }
+func (n *null) Complete(context.Context, time.Time) error     { return nil }
+func (n *null) Settle(context.Context, json.RawMessage) error { return nil }
+func (n *null) Tick(context.Context) error                    { return nil }
+func (n *null) Partitions(ingest.TableID) int                 { return nullPartitions }
 
 func (n *null) Reload(_ context.Context, t ingest.TableName) error {
 	return fmt.Errorf("%s is to be loaded again", t)

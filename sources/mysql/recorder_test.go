@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/grid"
 )
 
 // recorder is an Emitter that keeps everything it is given: as lines in order, and as the last row of each key. It fails the
@@ -154,6 +156,18 @@ func (r *recorder) End(ctx context.Context, pos ingest.Position) error {
 func (r *recorder) Idle(_ context.Context, t time.Time) error {
 	defer r.enter("Idle", false, true)()
 	r.idle = t
+	return nil
+}
+
+func (r *recorder) Window() grid.Window { return grid.Window{} }
+
+func (r *recorder) Complete(context.Context, time.Time) error {
+	r.t.Error("Complete was called")
+	return nil
+}
+
+func (r *recorder) Settle(context.Context, json.RawMessage) error {
+	r.t.Error("Settle was called")
 	return nil
 }
 
