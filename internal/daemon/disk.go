@@ -28,6 +28,7 @@ func (r *runtime) disks(ctx context.Context) error {
 				r.daemon.o.Event(Event{At: time.Now(), What: "the disk is full", Err: diskFull(dir)})
 			case err == nil && !now && full[dir]:
 				delete(full, dir)
+				r.daemon.manager.allAgain() // somebody has done what they wait for
 				r.daemon.o.Event(Event{At: time.Now(), What: "the disk of " + dir + " has space again"})
 			}
 		}
