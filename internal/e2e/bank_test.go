@@ -18,7 +18,7 @@ const accounts, deposit = 40, 1000
 
 // bank is two tables of one server between which money moves; no transaction changes how much there is.
 func bank(e *env) {
-	e.length, e.session = time.Second, time.Second
+	e.session = time.Second
 	for _, table := range []string{"checking", "savings"} {
 		e.extra = append(e.extra, "create table clinic."+table+" (account int primary key, balance int not null)")
 		var rows []string
@@ -55,7 +55,7 @@ func TestBank(t *testing.T) {
 			w := watchBank(t, e)
 			rng := rand.New(rand.NewPCG(*seed, 95))
 			for range 5 * *rounds {
-				wait(t, time.Duration(rng.Int64N(int64(3*e.length))))
+				wait(t, time.Duration(rng.Int64N(int64(3*length))))
 				e.kill(t, d)
 				d = e.run(t)
 				e.recovered(t)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestFullDisks: the disk of the lake, of the log, of the state is full, one after another. The daemon says so in one clear
@@ -17,7 +16,6 @@ func TestFullDisks(t *testing.T) {
 	t.Parallel()
 	var lake, log, state string
 	e := newEnv(t, combo{"embedded", "postgres", "folder", "mariadb", "mariadb", ""}, func(e *env) {
-		e.length = time.Second
 		lake, log, state = smallDisk(t), smallDisk(t), smallDisk(t)
 		e.lake, e.embedded, e.data = lake, log, state
 	})
@@ -43,7 +41,7 @@ func (e *env) fullDisk(t *testing.T, what, dir string) {
 	eventually(t, patience, "the daemon names the full disk of the "+what, func() bool {
 		return strings.Contains(fresh(), "writing to "+dir+": no space left on device")
 	})
-	wait(t, 3*e.length) // it meets what it cannot do, more than once
+	wait(t, 3*length) // it meets what it cannot do, more than once
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ type s3Door struct {
 }
 
 // uploadPace is how many bytes of a slow upload pass in a tenth of a second.
-const uploadPace = 2 << 10
+const uploadPace = 200
 
 func (d *s3Door) open(t *testing.T, endpoint string) string {
 	t.Helper()

@@ -63,6 +63,24 @@ func (s seat) status(ctx context.Context) (out console.Status, err error) {
 	return out, json.Unmarshal(b, &out)
 }
 
+// explain is the status in words, for a test that fails.
+func (s seat) explain(t *testing.T) func() string {
+	return func() string {
+		st, err := s.status(t.Context())
+		if err != nil {
+			return fmt.Sprintf("the daemon in %s: %v", s.dir, err)
+		}
+		text := fmt.Sprintf("the daemon in %s:", s.dir)
+		for _, x := range st.Sources {
+			text += fmt.Sprintf("\n  source %s %s %s", x.Name, x.State, x.Error)
+		}
+		for _, x := range st.Pipelines {
+			text += fmt.Sprintf("\n  pipeline %s %s %s, waits for %q, published %s at %s", x.Name, x.State, x.Error, x.Waiting, x.Window, x.Published)
+		}
+		return text + "\n" + tail(metricsOf(t.Context(), s.port), 2000)
+	}
+}
+
 // runs lists the units that the daemon at the seat runs or is about to run.
 func (s seat) runs(ctx context.Context) (units []string, err error) {
 	st, err := s.status(ctx)

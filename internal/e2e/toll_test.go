@@ -20,6 +20,7 @@ type toll struct {
 	atPoints int           // of them at a failpoint
 	servers  int           // kills of database servers and brokers
 	others   int           // faults of other kinds
+	cpu      time.Duration // of the daemons that were killed
 	hurt     time.Time     // when the first fault came that nothing was published after; zero: none
 	healed   int           // how many times a window was published after a fault
 	longest  time.Duration // from the first of the faults before it until then
@@ -30,8 +31,9 @@ func (e *env) counted(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
 		o, c := &e.toll, e.checker
-		t.Logf("%s: %d kills of the daemon (%d at failpoints), %d of servers, %d other faults; %d windows, %d rows compared; %d lost, %d doubled; longest recovery %s of %d",
-			e.combo, o.kills, o.atPoints, o.servers, o.others, c.Windows, c.Rows, c.Lost, c.Doubled, o.longest.Round(10*time.Millisecond), o.healed)
+		t.Logf("%s: %d kills of the daemon (%d at failpoints), %d of servers, %d other faults; %d windows, %d rows compared; %d lost, %d doubled; longest recovery %s of %d; a killed daemon had used %s of CPU",
+			e.combo, o.kills, o.atPoints, o.servers, o.others, c.Windows, c.Rows, c.Lost, c.Doubled, o.longest.Round(10*time.Millisecond), o.healed,
+			(o.cpu / time.Duration(max(1, o.kills))).Round(10*time.Millisecond))
 	})
 }
 
@@ -57,6 +59,7 @@ func (e *env) kill(t *testing.T, d *daemon) {
 	t.Helper()
 	d.kill()
 	e.toll.hit()
+	e.toll.cpu += d.cmd.ProcessState.UserTime() + d.cmd.ProcessState.SystemTime()
 	if w, ok := d.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !w.Signaled() || w.Signal() != syscall.SIGKILL {
 		t.Errorf("the daemon ended by itself, with exit code %d", d.cmd.ProcessState.ExitCode())
 		return
@@ -88,15 +91,25 @@ const patience = 4 * time.Minute
 var somethingPublished = regexp.MustCompile(`(?m)^tidemill_window_published_total\{[^}]*\} [1-9]`)
 
 func publishes(ctx context.Context, port int) bool {
+	return somethingPublished.MatchString(metricsOf(ctx, port))
+}
+
+// metricsOf is what the daemon behind a port counts; or why it does not answer.
+func metricsOf(ctx context.Context, port int) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/metrics", port), nil)
 	if err != nil {
-		return false
+		return err.Error()
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false
+		return err.Error()
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	return err == nil && somethingPublished.Match(b)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }

@@ -24,7 +24,7 @@ import (
 func TestZombies(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, combo{"kafka", "postgres", "s3", "mariadb", "mysql", ""}, func(e *env) {
-		e.length, e.session = time.Second, time.Second
+		e.session = time.Second
 		// A publisher that hangs holds the fence's lock until the server gives up on it; a minute unless the address says so.
 		e.viaWarehouse = func(dsn string) string { return withParameter(dsn, "idle_in_transaction_session_timeout=3s") }
 	})
@@ -33,7 +33,7 @@ func TestZombies(t *testing.T) {
 	stop := e.busy(t, 100)
 	rng := rand.New(rand.NewPCG(*seed, 99))
 	t.Logf("-seed %d", *seed)
-	moments := []string{"", failpoint.MidUpload, failpoint.AfterLocalCommit, failpoint.MidCopy, failpoint.BeforeCommit, ""}
+	moments := []string{failpoint.MidUpload, failpoint.AfterLocalCommit, failpoint.MidCopy, failpoint.BeforeCommit, "", ""}
 	for i := range len(moments) * *rounds {
 		e.zombie(t, seats[i%2], seats[(i+1)%2], moments[i%len(moments)], rng)
 	}
@@ -56,7 +56,7 @@ func (e *env) zombie(t *testing.T, a, b seat, moment string, rng *rand.Rand) {
 	first := e.runAt(t, a, arm...)
 	if moment == "" {
 		eventually(t, patience, "the first publishes", func() bool { return publishes(t.Context(), a.port) })
-		wait(t, time.Duration(rng.Int64N(int64(e.length))))
+		wait(t, time.Duration(rng.Int64N(int64(length))))
 	} else {
 		eventually(t, patience, "the first comes to "+moment, func() bool { _, err := os.Stat(hold); return err == nil })
 	}
@@ -69,7 +69,7 @@ func (e *env) zombie(t *testing.T, a, b seat, moment string, rng *rand.Rand) {
 		}
 	}
 	second := e.runAt(t, b)
-	eventually(t, patience, "the second publishes what the first was about to, which stopped at "+moment, func() bool { return publishes(t.Context(), b.port) })
+	eventually(t, patience, "the second publishes what the first was about to, which stopped at "+moment, func() bool { return publishes(t.Context(), b.port) }, b.explain(t))
 	e.toll.heal()
 	had := e.committed(t.Context())
 	first.resume(t)
@@ -99,7 +99,7 @@ func (e *env) apart(t *testing.T, seats [2]seat) (first int) {
 		all := slices.Concat(a, b)
 		slices.Sort(all)
 		return aerr == nil && berr == nil && slices.Equal(all, []string{"pipeline/care", "source/consult", "source/pharmacy"})
-	})
+	}, seats[0].explain(t), seats[1].explain(t))
 	return first
 }
 
@@ -148,14 +148,14 @@ func wait(t *testing.T, d time.Duration) {
 // one starts, and it says who holds it; woken, the first goes on; killed while it is stopped, the next one goes on.
 func TestZombieOnOneMachine(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t, combo{"embedded", "duckdb", "folder", "mariadb", "mariadb", ""}, func(e *env) { e.length = time.Second })
+	e := newEnv(t, combo{"embedded", "duckdb", "folder", "mariadb", "mariadb", ""})
 	e.counted(t)
 	stop := e.busy(t, 100)
 	rng := rand.New(rand.NewPCG(*seed, 98))
 	d := e.run(t)
 	for range 2 * *rounds {
 		e.recovered(t)
-		wait(t, time.Duration(rng.Int64N(int64(e.length))))
+		wait(t, time.Duration(rng.Int64N(int64(length))))
 		d.pause(t)
 		e.toll.others++
 		log := &logBuffer{}
@@ -184,7 +184,7 @@ func TestZombieOnOneMachine(t *testing.T) {
 // over what it ran, and the killed one comes back.
 func TestTwoDaemons(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t, combo{"kafka", "postgres", "s3", "mariadb", "mariadb", ""}, func(e *env) { e.length, e.session = time.Second, time.Second })
+	e := newEnv(t, combo{"kafka", "postgres", "s3", "mariadb", "mariadb", ""}, func(e *env) { e.session = time.Second })
 	e.counted(t)
 	seats := e.seats(t)
 	stop := e.busy(t, 100)
@@ -198,7 +198,7 @@ func TestTwoDaemons(t *testing.T) {
 			shared++
 		}
 		had := e.committed(t.Context())
-		wait(t, time.Duration(rng.Int64N(int64(e.length))))
+		wait(t, time.Duration(rng.Int64N(int64(length))))
 		victim := i % 2
 		e.kill(t, daemons[victim])
 		e.more(t, max(had, 0), 2) // one of them may have been committed by then
