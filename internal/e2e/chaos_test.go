@@ -64,7 +64,7 @@ func (m *monkey) life(t *testing.T) {
 	switch n := m.rng.IntN(8); {
 	case n < 2:
 		m.atPoint(t)
-	case n < 5: // while it starts, or soon after
+	case n < 6: // while it starts, or soon after
 		d := m.run(t)
 		wait(t, time.Duration(m.rng.Int64N(int64(2*time.Second))))
 		m.kill(t, d)
