@@ -31,13 +31,15 @@ type tableRows struct {
 func newMetrics(cfg Config) (*metrics, error) {
 	m := &metrics{name: cfg.Source, tables: map[TableName]*tableRows{}, source: metric.WithAttributeSet(attribute.NewSet(attribute.String(telemetry.KeySource, cfg.Source)))}
 	var errs error
-	counter := func(name string) metric.Int64Counter {
-		c, err := cfg.Meter.Int64Counter(name)
+	counter := func(name string, options ...metric.Int64CounterOption) metric.Int64Counter {
+		c, err := cfg.Meter.Int64Counter(name, options...)
 		errs = errors.Join(errs, err)
 		return c
 	}
 	m.rows, m.groupsTotal, m.late = counter(telemetry.MetricSourceRows), counter(telemetry.MetricSourceGroups), counter(telemetry.MetricSourceLate)
-	m.bytes, m.void, m.again = counter(telemetry.MetricLogBytes), counter(telemetry.MetricLogVoid), counter(telemetry.MetricLogRepeats)
+	m.bytes = counter(telemetry.MetricLogBytes)
+	m.void = counter(telemetry.MetricLogVoid, metric.WithUnit("{record}"), metric.WithDescription(telemetry.DescribeLogVoid))
+	m.again = counter(telemetry.MetricLogRepeats, metric.WithUnit("{row}"), metric.WithDescription(telemetry.DescribeLogRepeats))
 	var err error
 	m.lag, err = cfg.Meter.Float64Gauge(telemetry.MetricSourceLag, metric.WithUnit("s"))
 	errs = errors.Join(errs, err)

@@ -41,8 +41,8 @@ func newMeter(m metric.Meter) (out meter, err error) {
 	}
 	out.rows = counter(telemetry.MetricWindowRows, "{row}", "change rows read for published windows")
 	out.published = counter(telemetry.MetricWindowPublished, "{publish}", "publishes")
-	out.repeats = counter(telemetry.MetricLogRepeats, "{row}", "repeated rows that were dropped")
-	out.void = counter(telemetry.MetricLogVoid, "{record}", "records of a superseded owner that were skipped")
+	out.repeats = counter(telemetry.MetricLogRepeats, "{row}", telemetry.DescribeLogRepeats)
+	out.void = counter(telemetry.MetricLogVoid, "{record}", telemetry.DescribeLogVoid)
 	out.spilled = counter(telemetry.MetricWindowSpilled, "By", "bytes written to local runs")
 	out.applied = counter(telemetry.MetricSinkRows, "{row}", "rows applied to warehouse tables")
 	out.bad = counter(telemetry.MetricWindowBad, "{row}", "rows put into quarantine")

@@ -56,6 +56,9 @@ type Log struct {
 	Replication int `yaml:"replication" jsonschema:"description=Replication factor of new topics on a cluster. Default 3"`
 	// Partitions of new table topics. Default 4: enough for the readers of one machine; more costs a seal per window each.
 	Partitions int `yaml:"partitions" jsonschema:"description=Partitions of new table topics. Default 4"`
+	// Session is how long a daemon may be silent before the others on a cluster take over what it ran. Default 10s: what
+	// a paused daemon writes later is refused in any case, so this only decides how long a dead one's windows wait.
+	Session time.Duration `yaml:"session" jsonschema:"description=How long a daemon on a cluster may be silent before others take over. The brokers' group.min.session.timeout.ms (6s unless changed) is the least. Default 10s"`
 }
 
 // LocalFile is the path of a file. Decoding makes it relative to the project folder.
@@ -80,7 +83,7 @@ func Default() Project {
 	return Project{
 		Window:    15 * time.Minute,
 		Timezone:  "UTC",
-		Log:       Log{Replication: 3, Partitions: 4},
+		Log:       Log{Replication: 3, Partitions: 4, Session: 10 * time.Second},
 		Store:     NewURL("./data/lake"),
 		Warehouse: NewURL("duckdb:./data/warehouse.db"),
 		Listen:    "127.0.0.1:7171",

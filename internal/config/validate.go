@@ -74,6 +74,9 @@ func (g Log) validate(report func(path, message string)) {
 	if g.Replication < 1 || g.Replication > 9 {
 		report("log.replication", "must be between 1 and 9")
 	}
+	if g.Session < time.Second || g.Session > 5*time.Minute {
+		report("log.session", "must be between 1s and 5m")
+	}
 	if g.TLS != nil && (g.TLS.Cert == "") != (g.TLS.Key == "") {
 		report("log.tls", "cert and key go together")
 	}

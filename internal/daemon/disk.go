@@ -33,6 +33,7 @@ func (r *runtime) disks(ctx context.Context) error {
 				r.daemon.o.Event(Event{At: time.Now(), What: "the disk is full", Err: d.err()})
 			case !d.full() && full[d.device]:
 				delete(full, d.device)
+				r.daemon.manager.allAgain() // somebody has done what they wait for
 				r.daemon.o.Event(Event{At: time.Now(), What: "the disk of " + d.names() + " has space again"})
 			}
 		}

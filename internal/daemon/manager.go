@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -190,6 +192,16 @@ func (m *manager) again(name string) {
 		case r.again <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// allAgain ends the wait of every unit that has failed.
+func (m *manager) allAgain() {
+	m.mu.Lock()
+	names := slices.Collect(maps.Keys(m.running))
+	m.mu.Unlock()
+	for _, name := range names {
+		m.again(name)
 	}
 }
 

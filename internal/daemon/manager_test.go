@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/window"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -135,5 +136,48 @@ func TestFailingUnits(t *testing.T) {
 		release()
 		<-released
 		r.wait(t, "stop good")
+	}
+}
+
+// A unit that waits for a person looks at once when what it needs may be there: a disk has space again.
+func TestAllAgain(t *testing.T) {
+	tried := make(chan struct{}, 10)
+	m := newManager(nil)
+	m.rest = time.Hour
+	m.want(t.Context(), []unit{{"bad", "", 1, func(context.Context) error { tried <- struct{}{}; return failure{false} }}})
+	ctx, release := context.WithCancel(t.Context())
+	released := make(chan struct{})
+	go func() { m.hold(ctx, 1); close(released) }()
+	for range 3 {
+		select {
+		case <-tried:
+		case <-time.After(10 * time.Second):
+			t.Fatal("the unit is not run again")
+		}
+		m.allAgain()
+	}
+	release()
+	<-released
+}
+
+// A store that does not answer is waited for inside a step: it is said when it begins and when it is over, once, and an
+// error that ended the run is not said twice.
+func TestTrouble(t *testing.T) {
+	var tr trouble
+	for i, c := range []struct {
+		phase, err  string
+		began, over bool
+	}{
+		{"waiting", "", false, false},
+		{"preparing", "503, request 1", true, false},
+		{"preparing", "503, request 2", false, false},
+		{"waiting", "", false, true},
+		{"publishing", "no connection", true, false},
+		{"stopped", "another owner holds the fence", false, false},
+		{"stopped", "", false, false},
+	} {
+		if began, over := tr.look(window.Status{Phase: c.phase, Error: c.err}); began != c.began || over != c.over {
+			t.Errorf("%d: began %v, over %v; want %+v", i, began, over, c)
+		}
 	}
 }

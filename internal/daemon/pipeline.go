@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -126,6 +127,9 @@ func (p *runningPipeline) pipeline(out *console.PipelineStatus) {
 	if out.State == console.Running && s.Phase == "loading" {
 		out.State = console.Loading
 	}
+	if out.State == console.Retrying && troubled(s) { // what it is now, not what was said when it began
+		out.Error = s.Error
+	}
 	stands := map[string]string{}
 	for _, x := range s.Stands {
 		stands[x.Table.String()] = x.Why
@@ -164,12 +168,26 @@ func waitsFor(s window.Status) string {
 // steady is how long a pipeline that has failed must run before it counts as running again.
 const steady = 15 * time.Second
 
-// announce tells of each published step until ctx ends.
+// troubled reports whether a pipeline that runs tries something again and again: a store or a warehouse that does not answer
+// is waited for inside a step, and the run does not end.
+func troubled(s window.Status) bool { return s.Error != "" && s.Phase != "stopped" }
+
+// trouble follows whether a running pipeline is in trouble. Texts may change from try to try: only the first is news.
+type trouble struct{ in bool }
+
+func (t *trouble) look(s window.Status) (began, over bool) {
+	before := t.in
+	t.in = troubled(s)
+	return t.in && !before, before && !t.in && s.Phase != "stopped"
+}
+
+// announce tells of each published step, and of what keeps a step from being published, until ctx ends.
 func (r *runtime) announce(ctx context.Context, unit string, p *runningPipeline) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	last, began := p.Status(), time.Now()
 	up, failed := false, r.daemon.manager.state(unit).Err != nil
+	var waits trouble
 	for {
 		select {
 		case <-ctx.Done():
@@ -181,6 +199,12 @@ func (r *runtime) announce(ctx context.Context, unit string, p *runningPipeline)
 		published := s.At.After(last.At) && s.At.After(began) // not what the fence had when it was taken
 		if !up && begun(s) && (!failed || published || time.Since(began) > steady) {
 			up = true
+			r.daemon.manager.up(unit)
+		}
+		switch began, over := waits.look(s); {
+		case began:
+			r.daemon.manager.note(unit, unitState{State: console.Retrying, Err: errors.New(s.Error)})
+		case over:
 			r.daemon.manager.up(unit)
 		}
 		if published {

@@ -103,7 +103,7 @@ func (r *runtime) own(ctx context.Context) error {
 	r.daemon.manager.want(ctx, first)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return kafka.Assigner{Kafka: r.log.cfg, Group: "tm." + r.project().Name, Replication: r.replication(), Units: units}.Run(ctx)
+		return kafka.Assigner{Kafka: r.log.cfg, Group: "tm." + r.project().Name, Replication: r.replication(), Units: units, Session: r.project().Log.Session}.Run(ctx)
 	})
 	g.Go(func() error {
 		select {

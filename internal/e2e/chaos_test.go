@@ -1,13 +1,9 @@
 package e2e_test
 
 import (
-	"context"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
-	"regexp"
 	"testing"
 	"time"
 
@@ -15,17 +11,19 @@ import (
 )
 
 var (
-	kills = flag.Int("kills", 12, "SIGKILLs of the daemon for each line of TestChaos; a third of them on Kafka, where a dead owner's session must end first")
-	seed  = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what decides when TestChaos kills")
+	kills  = flag.Int("kills", 208, "SIGKILLs of the daemon in TestChaos, over its four lines together")
+	rounds = flag.Int("rounds", 1, "how many times the other tests of faults go through theirs")
+	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what decides when TestChaos kills")
 )
 
-// TestChaos kills the daemon again and again, with SIGKILL, while the clinic is busy: while it starts, while it works, just after
-// it has published, at a failpoint; now and then a database server or the broker is killed with it. At the end every window
-// equals the sources at its cut, and the warehouse what the windows published.
+// TestChaos kills the daemon again and again, with SIGKILL, while the clinic is busy: while it starts, in its first second
+// of work, just after it has published, at a failpoint; now and then a database server or the broker is killed with it.
+// Each of {embedded, Kafka} x {DuckDB, PostgreSQL} gets a quarter of the kills. Every window equals the sources at its cut,
+// and at the end the warehouse what the windows published.
 //
 //	make chaos N=1000
 func TestChaos(t *testing.T) {
-	for _, c := range []combo{
+	for i, c := range []combo{
 		{"embedded", "duckdb", "folder", "mariadb", "mysql", "4MiB"},
 		{"kafka", "postgres", "s3", "mysql", "mariadb", "4MiB"},
 		{"embedded", "postgres", "s3", "mariadb", "mariadb", ""},
@@ -34,22 +32,22 @@ func TestChaos(t *testing.T) {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel() // a line that starts again waits more than it works
 			t.Logf("-seed %d", *seed)
-			m := &monkey{env: newEnv(t, c), rng: rand.New(rand.NewPCG(*seed, uint64(len(c.String()))))}
-			stop := m.busy(t)
-			lives := *kills
-			if m.kafka != nil {
-				lives = (lives + 2) / 3
-			}
-			for range lives {
+			e := newEnv(t, c, func(e *env) { e.session = time.Second })
+			m := &monkey{env: e, rng: rand.New(rand.NewPCG(*seed, uint64(i)))}
+			m.counted(t)
+			stop := m.busy(t, 60)
+			for range (*kills + 3) / 4 {
 				m.life(t)
 			}
-			stop()
 			d := m.run(t)
-			m.settled(t, 3*time.Minute)
+			m.recovered(t)
+			stop()
+			m.settled(t, patience)
 			m.warehouseEquals(t)
 			d.stop(t)
-			t.Logf("%s: %d kills of the daemon (%d at failpoints), %d of servers, %d windows, %d rows compared, 0 lost, 0 doubled; start to first publish %s at most, %d times",
-				c, m.kills, m.atPoints, m.ofServers, m.checker.Windows, m.checker.Rows, m.longest.Round(time.Millisecond), m.recoveries)
+			if want := *kills / 4; m.toll.kills < want {
+				t.Errorf("%d kills, want %d: the others died of something else", m.toll.kills, want)
+			}
 		})
 	}
 }
@@ -57,40 +55,29 @@ func TestChaos(t *testing.T) {
 // monkey kills.
 type monkey struct {
 	*env
-	rng                        *rand.Rand
-	kills, atPoints, ofServers int
-	recoveries                 int
-	longest                    time.Duration // from a start until something was published
+	rng *rand.Rand
 }
 
 // life is one daemon from its start to its kill.
 func (m *monkey) life(t *testing.T) {
 	t.Helper()
-	m.kills++
-	switch m.rng.IntN(4) {
-	case 0:
+	switch n := m.rng.IntN(8); {
+	case n < 2:
 		m.atPoint(t)
-	case 1: // while it starts
+	case n < 6: // while it starts, or soon after
 		d := m.run(t)
-		m.wait(t, 1500*time.Millisecond)
-		d.kill()
+		wait(t, time.Duration(m.rng.Int64N(int64(2*time.Second))))
+		m.kill(t, d)
 	default:
 		d := m.run(t)
 		m.recovered(t)
-		m.wait(t, length)
-		if m.rng.IntN(5) == 0 {
-			m.server(t)
+		m.judge(t)
+		wait(t, time.Duration(m.rng.Int64N(int64(length))))
+		if m.rng.IntN(6) == 0 {
+			all := m.restartable()
+			m.restart(t, all[m.rng.IntN(len(all))])
 		}
-		d.kill()
-	}
-}
-
-// wait waits for a part of the time.
-func (m *monkey) wait(t *testing.T, most time.Duration) {
-	t.Helper()
-	select {
-	case <-time.After(time.Duration(m.rng.Int64N(int64(most)))):
-	case <-t.Context().Done():
+		m.kill(t, d)
 	}
 }
 
@@ -98,60 +85,16 @@ func (m *monkey) wait(t *testing.T, most time.Duration) {
 var everyWindow = []string{failpoint.AfterRead, failpoint.BeforeManifest, failpoint.AfterManifest, failpoint.AfterLocalCommit, failpoint.BeforeLock,
 	failpoint.MidCopy, failpoint.BeforeCommit, failpoint.AfterCommit}
 
-// atPoint starts a daemon that dies at a failpoint, at its first or second visit. One that never comes there is killed.
+// atPoint starts a daemon that dies at a failpoint, at its first or second visit. One that has not come there after a while
+// is killed where it is.
 func (m *monkey) atPoint(t *testing.T) {
 	t.Helper()
 	point := everyWindow[m.rng.IntN(len(everyWindow))]
 	d := m.run(t, fmt.Sprintf("%s=%s:%d", failpoint.Variable, point, 1+m.rng.IntN(2)))
 	select {
 	case <-d.done:
-		m.atPoints++
-	case <-time.After(m.patience()):
-		d.kill()
+		m.toll.atPoints++
+	case <-time.After(20 * time.Second):
 	}
-}
-
-// patience is how long a daemon has until it must have come to a point that every window passes.
-func (m *monkey) patience() time.Duration {
-	if m.kafka != nil {
-		return 20 * length
-	}
-	return 5 * length
-}
-
-// recovered waits until the daemon has published something.
-func (m *monkey) recovered(t *testing.T) {
-	t.Helper()
-	began := time.Now()
-	eventually(t, 2*time.Minute, "the daemon publishes", func() bool { return m.publishes(t.Context()) })
-	m.recoveries++
-	m.longest = max(m.longest, time.Since(began))
-}
-
-var somethingPublished = regexp.MustCompile(`(?m)^tidemill_window_published_total\{[^}]*\} [1-9]`)
-
-func (m *monkey) publishes(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/metrics", m.port), nil)
-	if err != nil {
-		return false
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	return err == nil && somethingPublished.Match(b)
-}
-
-// server kills a database server or the broker and starts it again.
-func (m *monkey) server(t *testing.T) {
-	t.Helper()
-	all := m.restartable()
-	s := all[m.rng.IntN(len(all))]
-	s.Kill()
-	m.ofServers++
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	m.kill(t, d)
 }

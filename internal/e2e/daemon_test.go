@@ -23,11 +23,15 @@ type daemon struct {
 
 // logBuffer keeps what every daemon of a test printed.
 type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	also *logBuffer // may be nil
+	mu   sync.Mutex
+	buf  bytes.Buffer
 }
 
 func (b *logBuffer) Write(p []byte) (int, error) {
+	if b.also != nil {
+		_, _ = b.also.Write(p) // it never fails
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.Write(p)
@@ -100,8 +104,8 @@ func tidemill(ctx context.Context, env []string, args ...string) (stdout, stderr
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// eventually polls until f is true.
-func eventually(t *testing.T, within time.Duration, what string, f func() bool) {
+// eventually polls until f is true. When time is up, what the explanations say is told.
+func eventually(t *testing.T, within time.Duration, what string, f func() bool, explain ...func() string) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -110,6 +114,9 @@ func eventually(t *testing.T, within time.Duration, what string, f func() bool) 
 		select {
 		case <-tick.C:
 		case <-deadline:
+			for _, x := range explain {
+				t.Log(x())
+			}
 			t.Fatalf("not within %s: %s", within, what)
 		}
 	}

@@ -3,24 +3,18 @@ package e2e_test
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/internal/clinic"
+	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/oracle"
 	"github.com/tidemill/tidemill/internal/realtest"
 	"github.com/tidemill/tidemill/internal/servers"
@@ -40,6 +34,7 @@ func (c combo) String() string {
 	return strings.Join([]string{c.broker, c.warehouse, c.store, c.consult + "+" + c.pharmacy}, ",")
 }
 
+// length is that of a window.
 const length = 2 * time.Second
 
 // visits is the joined view of the tests. It is plain enough for DuckDB, which runs it, and PostgreSQL, which judges it.
@@ -60,7 +55,8 @@ type env struct {
 	dir               string // project folder
 	consult, pharmacy *servers.Server
 	kafka             *servers.Server
-	pg                *servers.Server // warehouse (postgres) and oracle's engine, in two databases
+	cluster           *servers.Cluster // of several brokers, in place of kafka
+	pg                *servers.Server  // warehouse (postgres) and oracle's engine, in two databases
 	bucket            realtest.Bucket
 	vars              []string
 	log               *logBuffer
@@ -69,17 +65,40 @@ type env struct {
 	checker           *oracle.Checker
 	checked           int
 	port              int
+	toll              toll
+	follower          *kafka.Client    // of the embedded broker, once it was asked for
+	each              func(receiptRow) // called after each window that was judged; may be nil
+
+	// What a test may change before the line is built: see newEnv.
+	session      time.Duration       // of the consumer group: how long a dead daemon's units stand still
+	brokers      int                 // of the cluster
+	data         string              // folder of the daemon
+	embedded     string              // folder of the embedded broker
+	lake         string              // folder of the store
+	extra        []string            // statements for consult, before anything reads it
+	outputs      []oracle.Output     // and what comes of them
+	viaStore     func(string) string // stands between the daemon and the S3 endpoint
+	viaWarehouse func(string) string // stands between the daemon and PostgreSQL
 }
 
-func newEnv(t *testing.T, c combo) *env {
+// newEnv builds a line: servers, project, oracle. The daemon is not started.
+func newEnv(t *testing.T, c combo, changes ...func(*env)) *env {
 	t.Helper()
 	if c.memory == "" {
 		c.memory = "512MiB"
 	}
-	e := &env{combo: c, dir: t.TempDir(), log: &logBuffer{}}
+	e := &env{combo: c, dir: t.TempDir(), log: &logBuffer{}, session: 2 * time.Second, brokers: 1}
+	e.data, e.embedded, e.lake = "./data", "./data/log", "./data/lake"
+	for _, change := range changes {
+		change(e)
+	}
 	e.consult, e.pharmacy = sourceServer(t, c.consult), sourceServer(t, c.pharmacy)
 	e.pg = realtest.Postgres(t)
-	if c.broker == "kafka" {
+	switch {
+	case c.broker != "kafka":
+	case e.brokers > 1:
+		e.cluster = realtest.KafkaCluster(t, e.brokers)
+	default:
 		e.kafka = realtest.Kafka(t)
 	}
 	if c.store == "s3" {
@@ -92,7 +111,8 @@ func newEnv(t *testing.T, c combo) *env {
 	t.Cleanup(func() {
 		realtest.NoCanary(t, "what the daemon printed and traced", e.log.String())
 		if t.Failed() {
-			t.Logf("the daemon's output, without spans, ends:\n%s", tail(withoutSpans(e.log.String()), 8000))
+			said := withoutSpans(e.log.String())
+			t.Logf("the daemon's output, without spans and publishes, ends:\n%s\nand with publishes:\n%s", tail(withoutPublishes(said), 8000), tail(said, 1000))
 		}
 	})
 	return e
@@ -137,6 +157,7 @@ func (e *env) fillSources(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	realtest.Exec(t, e.db[0], e.extra...)
 	if _, err := clinic.Seed(ctx, e.db[0], e.db[1], clinic.Size{Patients: 300, Seed: 7}); err != nil {
 		t.Fatal(err)
 	}
@@ -151,19 +172,27 @@ func (e *env) fillSources(t *testing.T) {
 func (e *env) writeProject(t *testing.T) {
 	t.Helper()
 	e.port = freePort(t)
-	log, store, warehouse := "{embedded: ./data/log, partitions: 2}", "./data/lake", "duckdb:./data/warehouse.db"
-	if e.kafka != nil {
-		log = fmt.Sprintf("{brokers: [%q], replication: 1, partitions: 2}", e.kafka.Addr())
+	log, store, warehouse := fmt.Sprintf("{embedded: %s, partitions: 2}", e.embedded), e.lake, "duckdb:./data/warehouse.db"
+	if addrs := e.brokerAddrs(); len(addrs) > 0 {
+		log = fmt.Sprintf("{brokers: [%s], replication: %d, partitions: 2, session: %s}", strings.Join(addrs, ", "), e.brokers, e.session)
 	}
 	if e.store == "s3" {
-		store = fmt.Sprintf("s3://%s/e2e?region=%s&endpoint=%s&path_style=true", e.bucket.Name, e.bucket.Region, e.bucket.Endpoint)
+		endpoint := e.bucket.Endpoint
+		if e.viaStore != nil {
+			endpoint = e.viaStore(endpoint)
+		}
+		store = fmt.Sprintf("s3://%s/e2e?region=%s&endpoint=%s&path_style=true", e.bucket.Name, e.bucket.Region, endpoint)
 		e.vars = append(e.vars, "AWS_ACCESS_KEY_ID="+e.bucket.AccessKey, "AWS_SECRET_ACCESS_KEY="+e.bucket.SecretKey)
 	}
 	if e.warehouse == "postgres" {
 		realtest.Exec(t, realtest.Open(t, e.pg, ""), "create database warehouse")
 		warehouse = e.pg.DSN("warehouse")
+		if e.viaWarehouse != nil {
+			warehouse = e.viaWarehouse(warehouse)
+		}
 	}
-	write(t, e.dir, "tidemill.yaml", fmt.Sprintf("project: clinic\nwindow: %s\nlog: %s\nstore: %q\nwarehouse: %q\nlisten: 127.0.0.1:%d\nmemory: %s\n", length, log, store, warehouse, e.port, e.memory))
+	write(t, e.dir, "tidemill.yaml", fmt.Sprintf("project: clinic\nwindow: %s\nlog: %s\nstore: %q\nwarehouse: %q\nlisten: 127.0.0.1:%d\nmemory: %s\ndata: %q\n",
+		length, log, store, warehouse, e.port, e.memory, e.data))
 	database := map[string]string{"consult": "clinic", "pharmacy": "pharmacy"}
 	for name, s := range map[string]*servers.Server{"consult": e.consult, "pharmacy": e.pharmacy} {
 		write(t, e.dir, "sources/"+name+".yaml", fmt.Sprintf("kind: source\nname: %s\ntype: mysql\naddress: %s\nuser: tidemill\npassword: ${env:SOURCE_PASSWORD}\ntables: {%s.*: }\n", name, s.Addr(), database[name]))
@@ -182,6 +211,25 @@ tables:
 `)
 	write(t, e.dir, "pipelines/visits.sql", visits)
 	e.vars = append(e.vars, "SOURCE_PASSWORD="+password, "OTEL_TRACES_EXPORTER=console")
+}
+
+// path is where a folder of the configuration lies.
+func (e *env) path(folder string) string {
+	if filepath.IsAbs(folder) {
+		return folder
+	}
+	return filepath.Join(e.dir, folder)
+}
+
+// brokerAddrs are the brokers of the line; none for the embedded one.
+func (e *env) brokerAddrs() []string {
+	switch {
+	case e.cluster != nil:
+		return e.cluster.Addrs()
+	case e.kafka != nil:
+		return []string{e.kafka.Addr()}
+	}
+	return nil
 }
 
 func freePort(t *testing.T) int {
@@ -216,7 +264,7 @@ func (e *env) openOracle(t *testing.T) {
 	for _, name := range []string{"orders", "order_items", "payments"} {
 		e.checker.Outputs = append(e.checker.Outputs, oracle.Output{Name: "raw_pharmacy." + name, Source: "pharmacy", Table: name})
 	}
-	e.checker.Outputs = append(e.checker.Outputs, oracle.Output{Name: "mart.visits", SQL: visits})
+	e.checker.Outputs = append(append(e.checker.Outputs, oracle.Output{Name: "mart.visits", SQL: visits}), e.outputs...)
 }
 
 func (e *env) replay(t *testing.T, s *servers.Server, kind, database string, id uint32) *oracle.Replay {
@@ -247,66 +295,5 @@ func (e *env) steps(t *testing.T, n int) {
 		if _, err := e.clinic.Step(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// local brings a key of the store to a local path.
-func (e *env) local(t *testing.T, key string) string {
-	t.Helper()
-	if e.store != "s3" {
-		return filepath.Join(e.dir, "data", "lake", filepath.FromSlash(key))
-	}
-	client := s3.New(s3.Options{BaseEndpoint: aws.String(e.bucket.Endpoint), Region: e.bucket.Region, UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider(e.bucket.AccessKey, e.bucket.SecretKey, "")})
-	out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(e.bucket.Name), Key: aws.String("e2e/" + key)})
-	if err != nil {
-		t.Fatalf("fetching %s: %v", key, err)
-	}
-	defer out.Body.Close()
-	f, err := os.CreateTemp(t.TempDir(), "part")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := io.Copy(f, out.Body); err != nil {
-		t.Fatal(err)
-	}
-	return f.Name()
-}
-
-// metrics is what the Prometheus endpoint says.
-func (e *env) metrics(t *testing.T) string {
-	t.Helper()
-	r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", e.port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-// query asks the warehouse through the daemon.
-func (e *env) query(ctx context.Context, sql string) ([]map[string]any, error) {
-	out, errs, code := tidemill(ctx, e.vars, "query", "--config", e.dir, "--format", "json", sql)
-	if code != 0 {
-		return nil, fmt.Errorf("query: exit %d: %s", code, errs)
-	}
-	var rows []map[string]any
-	dec := json.NewDecoder(strings.NewReader(out))
-	dec.UseNumber()
-	for {
-		var row map[string]any
-		err := dec.Decode(&row)
-		if err == io.EOF {
-			return rows, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("query: %w in %s", err, tail(out, 200))
-		}
-		rows = append(rows, row)
 	}
 }

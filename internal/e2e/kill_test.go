@@ -16,19 +16,21 @@ func TestKillAtEachFailpoint(t *testing.T) {
 		{"kafka", "postgres", "s3", "mariadb", "mysql", "1MiB"},
 	} {
 		t.Run(c.String(), func(t *testing.T) {
+			t.Parallel()
 			e := newEnv(t, c)
+			e.counted(t)
 			first := e.run(t)
 			e.underLoad(t, 1)
-			first.kill()
+			e.kill(t, first)
 			for _, point := range failpoint.Names {
 				e.killedAt(t, point)
 			}
 			d := e.run(t)
+			e.recovered(t)
 			e.underLoad(t, 2)
 			e.settled(t, 3*time.Minute)
 			e.warehouseEquals(t)
 			d.stop(t)
-			t.Logf("%s: %d kills, %d windows, %d rows compared, 0 lost, 0 doubled", c, len(failpoint.Names)+1, e.checker.Windows, e.checker.Rows)
 		})
 	}
 }
@@ -46,6 +48,8 @@ func (e *env) killedAt(t *testing.T, point string) {
 			if d.cmd.ProcessState.ExitCode() != -1 { // -1: ended by a signal
 				t.Fatalf("at %s the daemon exited with %d instead of being killed", point, d.cmd.ProcessState.ExitCode())
 			}
+			e.kill(t, d) // it has died: only counted
+			e.toll.atPoints++
 			return
 		default:
 		}

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +13,23 @@ import (
 // with failpoints.
 var binary string
 
+var prebuilt = flag.String("daemon", "", "a tidemill that is built already, with the tag failpoint; else one is built with -race")
+
 func TestMain(m *testing.M) {
+	parallel := "4" // lines that are broken and mended wait more than they work
+	flag.Parse()
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "test.parallel" {
+			parallel = f.Value.String()
+		}
+	})
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if binary = *prebuilt; binary != "" {
+		os.Exit(m.Run())
+	}
 	os.Exit(build(m))
 }
 

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -112,42 +111,6 @@ func TestStatementFormatIsRefused(t *testing.T) {
 	realtest.Exec(t, db, "create database clinic", "create table clinic.patients (patient_id int primary key)",
 		"create user tidemill identified by '"+password+"'", "grant replication slave, replication client, select on *.* to tidemill")
 	e.failsClearly(t, e.dir, 3, []string{"binlog_format", "STATEMENT", "SET GLOBAL binlog_format"})
-}
-
-// TestFullDisk: the log's disk is full; the daemon says so, loses nothing, and goes on when there is room again.
-func TestFullDisk(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: a small disk needs root: mount -t tmpfs")
-	}
-	e := newEnv(t, combos[0])
-	data := filepath.Join(e.dir, "data")
-	if err := os.Mkdir(data, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", data).CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: mounting a tmpfs: %v %s", err, out)
-	}
-	t.Cleanup(func() { _ = exec.Command("umount", "-l", data).Run() })
-	d := e.run(t)
-	e.underLoad(t, 2)
-	fill := filepath.Join(data, "fill")
-	_ = exec.Command("dd", "if=/dev/zero", "of="+fill, "bs=64k").Run() // until the disk is full: it must fail
-	stop := e.busy(t)
-	eventually(t, time.Minute, "the daemon names the full disk", func() bool {
-		return strings.Contains(e.log.String(), "no space left on device")
-	})
-	if err := os.Remove(fill); err != nil {
-		t.Fatal(err)
-	}
-	stop()
-	select {
-	case <-d.done: // it may give up; then an operator starts it again
-		d = e.run(t)
-	default:
-	}
-	e.settled(t, 2*time.Minute)
-	e.warehouseEquals(t)
-	d.stop(t)
 }
 
 func replace(t *testing.T, dir, name, old, with string) {

@@ -17,25 +17,23 @@ func TestRestartsUnderLoad(t *testing.T) {
 		{"embedded", "duckdb", "folder", "mysql", "mariadb", ""},
 	} {
 		t.Run(c.String(), func(t *testing.T) {
+			t.Parallel()
 			e := newEnv(t, c)
+			e.counted(t)
 			d := e.run(t)
 			e.underLoad(t, 2)
-			stop := e.busy(t)
+			stop := e.busy(t, 150)
 			for _, s := range e.restartable() {
-				s.Kill()
-				if err := s.Start(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				e.restart(t, s)
 				e.published(t, 2)
 			}
-			d.kill() // and a restart of the daemon under load
+			e.kill(t, d) // and a restart of the daemon under load
 			d = e.run(t)
 			e.published(t, 2)
 			stop()
 			e.settled(t, 3*time.Minute)
 			e.warehouseEquals(t)
 			d.stop(t)
-			t.Logf("%s: %d windows, %d rows compared", c, e.checker.Windows, e.checker.Rows)
 		})
 	}
 }
@@ -50,12 +48,12 @@ func (e *env) restartable() []*servers.Server {
 	return out
 }
 
-// busy keeps the clinic going in the background, over restarts of its databases, until stop is called.
-func (e *env) busy(t *testing.T) (stop func()) {
+// busy keeps the clinic going in the background, at a rate of operations a second, over restarts of its databases, until stop is called.
+func (e *env) busy(t *testing.T, rate float64) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = e.clinic.Load(ctx, 150, nil) }) // it ends with ctx; its databases come and go
+	wg.Go(func() { _ = e.clinic.Load(ctx, rate, nil) }) // it ends with ctx; its databases come and go
 	stop = func() {
 		cancel()
 		wg.Wait()

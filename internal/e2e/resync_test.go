@@ -25,7 +25,7 @@ func TestResync(t *testing.T) {
 	e.underLoad(t, 2)
 
 	t.Log("a table is truncated, and one changed by a session whose statements are logged, not its rows")
-	stop := e.busy(t)
+	stop := e.busy(t, 150)
 	var last int64
 	if err := e.db[0].QueryRowContext(t.Context(), "select max(appointment_id) from clinic.appointments").Scan(&last); err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestResync(t *testing.T) {
 	purge(t, e.db[0])
 	e.steps(t, 50)
 	d = e.run(t)
-	stop = e.busy(t)
+	stop = e.busy(t, 150)
 	e.mend(t, "tidemill resync consult")
 	stop()
 	e.equal(t, "of the time that nobody has read", gone)
@@ -61,7 +61,7 @@ func TestResync(t *testing.T) {
 		}
 	}
 	d = e.run(t)
-	stop = e.busy(t)
+	stop = e.busy(t, 150)
 	e.mend(t, "tidemill resync care")
 	stop()
 	e.equal(t, "after all that", gone)

@@ -14,7 +14,7 @@ func TestVerify(t *testing.T) {
 	e := newEnv(t, combo{"embedded", "postgres", "folder", "mariadb", "mysql", ""})
 	d := e.run(t)
 	e.underLoad(t, 2)
-	stop := e.busy(t)
+	stop := e.busy(t, 150)
 	out, errs, code := tidemill(t.Context(), e.vars, "verify", "--config", e.dir)
 	t.Logf("exit %d\n%s%s", code, out, errs)
 	if code != 0 {

@@ -82,22 +82,48 @@ func createTopic(ctx context.Context, cl *Client, t Topic) error {
 	if t.Compacted {
 		configs["cleanup.policy"] = text("compact")
 	}
+	if t.Replication >= 3 { // the cluster's default is usually 1: then acks=all is content with the leader alone
+		configs["min.insync.replicas"] = text("2")
+	}
 	replication := int16(t.Replication)
 	if replication == 0 {
 		replication = -1
 	}
 	_, err := cl.admin().CreateTopic(ctx, int32(t.Partitions), replication, configs, cl.Name(t.Name))
 	if errors.Is(err, kerr.TopicAlreadyExists) { // another owner was quicker
-		have, err := partitionCounts(ctx, cl, []string{cl.Name(t.Name)})
-		if err != nil {
-			return err
-		}
-		return checkPartitions(cl.Name(t.Name), have[cl.Name(t.Name)], t.Partitions)
+		return madeElsewhere(ctx, cl, t)
 	}
 	if err != nil {
 		return fmt.Errorf("creating topic %s with %d partitions and replication factor %d: %w", cl.Name(t.Name), t.Partitions, t.Replication, err)
 	}
 	return nil
+}
+
+// appearance is how long a topic that the controller has made may stay unknown to a broker that is busy.
+const appearance = 30 * time.Second
+
+// madeElsewhere checks a topic that somebody else has just made. The controller knows it before the brokers do.
+func madeElsewhere(ctx context.Context, cl *Client, t Topic) error {
+	name := cl.Name(t.Name)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		have, err := partitionCounts(ctx, cl, []string{name})
+		if err != nil {
+			return err
+		}
+		if n, ok := have[name]; ok {
+			return checkPartitions(name, n, t.Partitions)
+		}
+		if time.Since(began) > appearance {
+			return fmt.Errorf("topic %s was created by another owner, and no broker has shown it within %s", name, appearance)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 func checkPartitions(name string, have, want int) error {

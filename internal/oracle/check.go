@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,6 +47,8 @@ type Checker struct {
 	bad     map[string]map[string]quarantined // in quarantine now, by table and key
 	Windows int                               // receipts checked
 	Rows    int                               // rows compared
+	Lost    int                               // rows that were missing or not as they should be, windows that were skipped
+	Doubled int                               // rows that should not have been there, windows that came twice
 }
 
 type published struct {
@@ -79,14 +82,31 @@ func (c *Checker) Check(ctx context.Context, r Receipt) error {
 	if err := c.quarantine(r); err != nil {
 		return fmt.Errorf("%s: %w", where, err)
 	}
-	for _, o := range c.Outputs {
-		if err := c.compare(ctx, o); err != nil {
-			return fmt.Errorf("%s: %w", where, err)
-		}
+	var wrong []error
+	for _, o := range c.Outputs { // all of them: what is lost is counted
+		wrong = append(wrong, c.count(c.compare(ctx, o)))
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return fmt.Errorf("%s: %w", where, err)
 	}
 	c.last = &r
 	c.Windows++
 	return nil
+}
+
+// count adds up what a comparison found, and returns it.
+func (c *Checker) count(err error) error {
+	var d *DiffError
+	if errors.As(err, &d) {
+		c.Lost += d.Missing + d.Changed
+		c.Doubled += d.Extra
+	}
+	return err
+}
+
+// Compare is Diff for what somebody else has read, counted with the rest.
+func (c *Checker) Compare(name string, cols []string, want, got map[string][]Val) error {
+	return c.count(Diff(name, cols, want, got))
 }
 
 func (c *Checker) chain(r Receipt) error {
@@ -100,6 +120,11 @@ func (c *Checker) chain(r Receipt) error {
 		return fmt.Errorf("the first receipt is slice %d", r.Slice)
 	case l.Final && r.Start.Equal(l.End) && r.Slice == 0, !l.Final && r.Start.Equal(l.Start) && r.Slice == l.Slice+1:
 		return nil
+	}
+	if r.Start.After(l.Start) || r.Start.Equal(l.Start) && r.Slice > l.Slice {
+		c.Lost++
+	} else {
+		c.Doubled++
 	}
 	return fmt.Errorf("does not follow %s slice %d final %v", l.Start.Format(time.RFC3339), l.Slice, l.Final)
 }

@@ -55,32 +55,46 @@ func (t *Table) widen(cols []Column, key []int) {
 	t.Columns, t.Key = cols, key
 }
 
-// Diff compares two sets of rows over the named columns and describes the first few differences by key only.
+// DiffError says how two sets of rows differ.
+type DiffError struct {
+	Name    string
+	Rows    int // wanted
+	Missing int // wanted and not there
+	Changed int // there with other values: a change is missing, or one is there that should not be
+	Extra   int // there and not wanted
+	first   []string
+}
+
+func (e *DiffError) Error() string {
+	return fmt.Sprintf("%s: %d of %d rows are wrong: %s", e.Name, e.Missing+e.Changed+e.Extra, e.Rows, strings.Join(e.first, "; "))
+}
+
+// Diff compares two sets of rows over the named columns. What it returns is a *DiffError that names the first few by key.
 func Diff(name string, cols []string, want, got map[string][]Val) error {
-	var bad []string
+	e := &DiffError{Name: name, Rows: len(want)}
 	for k, w := range want {
 		g, ok := got[k]
 		switch {
 		case !ok:
-			bad = append(bad, "missing "+k)
+			e.Missing++
+			e.first = append(e.first, "missing "+k)
 		case !slices.Equal(w, g):
-			bad = append(bad, "differs "+k+" in "+differing(cols, w, g))
+			e.Changed++
+			e.first = append(e.first, "differs "+k+" in "+differing(cols, w, g))
 		}
 	}
 	for k := range got {
 		if _, ok := want[k]; !ok {
-			bad = append(bad, "extra "+k)
+			e.Extra++
+			e.first = append(e.first, "extra "+k)
 		}
 	}
-	if len(bad) == 0 {
+	if len(e.first) == 0 {
 		return nil
 	}
-	sort.Strings(bad)
-	n := len(bad)
-	if n > 5 {
-		bad = bad[:5]
-	}
-	return fmt.Errorf("%s: %d of %d rows are wrong: %s", name, n, len(want), strings.Join(bad, "; "))
+	sort.Strings(e.first)
+	e.first = e.first[:min(5, len(e.first))]
+	return e
 }
 
 func differing(cols []string, w, g []Val) string {

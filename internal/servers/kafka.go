@@ -185,6 +185,7 @@ transaction.state.log.replication.factor=%[6]d
 transaction.state.log.min.isr=%[7]d
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=500
 auto.create.topics.enable=false
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500

@@ -34,6 +34,12 @@ const (
 	MetricLogTrimmed        = "tidemill.log.trimmed.offsets" // counter: records given back to the embedded broker
 )
 
+// Descriptions of what sources and pipelines both count. Prometheus wants one for one name: with two, the scrape fails.
+const (
+	DescribeLogVoid    = "records of a superseded owner that were skipped"
+	DescribeLogRepeats = "repeated rows that were dropped"
+)
+
 // Span names: one trace is one step of a pipeline.
 const (
 	SpanWindow     = "window"

@@ -88,7 +88,12 @@ func (o Options) meters(ctx context.Context, res *resource.Resource) (*sdkmetric
 		}
 		readers = append(readers, sdkmetric.WithReader(pushed))
 	}
-	return sdkmetric.NewMeterProvider(readers...), promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), nil
+	return sdkmetric.NewMeterProvider(readers...), scrape(registry), nil
+}
+
+// scrape answers with all that can be told: a family that contradicts itself does not hide the others.
+func scrape(registry *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
 // Tracer makes the spans of this module.

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/goleak"
 
 	"github.com/tidemill/tidemill/internal/telemetry"
@@ -33,6 +35,29 @@ func scrape(t *testing.T, h http.Handler) string {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return w.Body.String()
+}
+
+// Two libraries may describe one metric differently: all others are still there.
+func TestScrapeSurvivesOneBadMetric(t *testing.T) {
+	tel := start(t, func(string) (string, bool) { return "", false })
+	for scope, what := range map[string]string{"a": "rows", "b": "other words"} {
+		c, err := tel.MeterProvider().Meter(scope).Int64Counter("twice", metric.WithDescription(what))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Add(t.Context(), 1, metric.WithAttributes(attribute.String("by", scope)))
+	}
+	c, err := tel.Meter().Int64Counter(telemetry.MetricSourceRows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Add(t.Context(), 42)
+	if body := scrape(t, tel.Handler()); !strings.Contains(body, "tidemill_source_rows_total 42") {
+		t.Errorf("the scrape lacks what is right:\n%.500s", body)
+	}
+	if err := tel.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestMetricsCanBeScraped(t *testing.T) {
