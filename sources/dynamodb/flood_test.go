@@ -11,7 +11,7 @@ import (
 // As fast as the service answers, memory stays where it is: pages, rounds and the log's buffers are bounded. The figure is
 // BenchmarkStreamToLog's.
 func TestB7Row20SteadyMemory(t *testing.T) {
-	r := newRig(t, dynamofake.Options{Shards: 8})
+	r := serialRig(t, dynamofake.Options{Shards: 8})
 	r.create(images)
 	r.pace = usualPace()
 	r.item(string(benchItem(nil, 1)))

@@ -18,6 +18,9 @@ func (s *stream) over(ctx context.Context) error {
 	if !s.off || len(s.children) > 0 || s.listing || !s.tree.Drained() || len(s.readers) > 0 {
 		return nil
 	}
+	if err := s.settle(ctx); err != nil { // durable before the run may end: the stream is kept for a day, and nobody reads it meanwhile
+		return err
+	}
 	t, err := s.client.describe(ctx)
 	if causeOf(err) == Gone {
 		return &Error{Cause: Gone, Table: s.src.config.Table, What: "the table was deleted; everything in its stream has been read", Remedy: "remove the source, or make the table again and run: " + ingest.ResyncCommand(s.src.name)}

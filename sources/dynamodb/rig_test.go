@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +27,15 @@ import (
 	"github.com/tidemill/tidemill/sources/dynamodb/item"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain gives the SDK's default chain credentials, and nothing of this machine.
+func TestMain(m *testing.M) {
+	for k, v := range map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"} {
+		if err := os.Setenv(k, v); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // rig is a scripted DynamoDB, a log on the embedded broker, and owners of a source between them, one after the other.
 type rig struct {
@@ -46,11 +55,15 @@ type rig struct {
 
 const table = "sessions"
 
+// newRig makes a rig for a test that runs beside others: most of its time it waits for a window.
 func newRig(t *testing.T, o dynamofake.Options) *rig {
 	t.Helper()
-	for k, v := range map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"} {
-		t.Setenv(k, v)
-	}
+	t.Parallel()
+	return serialRig(t, o)
+}
+
+func serialRig(t *testing.T, o dynamofake.Options) *rig {
+	t.Helper()
 	srv, err := dynamofake.Start(o)
 	if err != nil {
 		t.Fatal(err)
