@@ -61,11 +61,11 @@ func TestDynamoDB(t *testing.T) {
 		if err := srv.Delete("sessions", fmt.Sprintf(`{"id":{"S":"s%d"}}`, 150+round)); err != nil {
 			t.Fatal(err)
 		}
-		wait(t, e, log, fmt.Sprintf("SELECT 1 AS ok FROM raw.sessions WHERE id = 's99' AND v >= %d", round), 1)
+		answers(t, e, log, fmt.Sprintf("SELECT 1 AS ok FROM raw.sessions WHERE id = 's99' AND v >= %d", round), 1)
 		d.kill()
 		d = start(t, dir, log, vars...)
 	}
-	wait(t, e, log, "SELECT 1 AS ok FROM raw.sessions WHERE id = 's99' AND v = 4", 1)
+	answers(t, e, log, "SELECT 1 AS ok FROM raw.sessions WHERE id = 's99' AND v = 4", 1)
 	rows, err := e.query(t.Context(), "SELECT count(*) AS n, sum(v) AS v, sum(amount) AS amount, min(tags) AS tags FROM raw.sessions")
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +77,8 @@ func TestDynamoDB(t *testing.T) {
 	realtest.NoCanary(t, "what the daemon printed", log.String())
 }
 
-// wait asks the warehouse until the query has so many rows.
-func wait(t *testing.T, e *env, log *logBuffer, sql string, n int) {
+// answers asks the warehouse until the query has so many rows.
+func answers(t *testing.T, e *env, log *logBuffer, sql string, n int) {
 	t.Helper()
 	ticker := time.NewTicker(300 * time.Millisecond)
 	defer ticker.Stop()
