@@ -17,17 +17,29 @@ func (w *Writer) loadAnew(ctx context.Context, asked map[string]Request) error {
 			return err
 		}
 	}
-	err := w.beginGeneration(ctx, 0, func(t *RegistryTable) bool { return asked[t.Schema.Table.String()].ID != "" })
+	err := w.beginGeneration(ctx, 0, func(t *RegistryTable) bool {
+		name := t.Schema.Table.String()
+		return asked[name].ID != "" || w.exchanged[name]
+	})
 	if err != nil {
 		return err
 	}
 	for table, r := range asked {
-		delete(w.loads, table)
-		delete(w.loadCounts, table)
-		delete(w.parked, table)
 		w.done[table] = r.ID
+		w.forget(table)
+	}
+	for table := range w.exchanged {
+		w.forget(table)
 	}
 	return w.settleDecision(ctx)
+}
+
+// forget takes a table for one that is neither parked nor loaded.
+func (w *Writer) forget(table string) {
+	delete(w.loads, table)
+	delete(w.loadCounts, table)
+	delete(w.parked, table)
+	delete(w.exchanged, table)
 }
 
 // beginGeneration writes the registry version in which the generations of some tables begin with the open slice.
@@ -117,6 +129,7 @@ func (w *Writer) beginAnew(ctx context.Context, pos Position) error {
 	clear(w.loads)
 	clear(w.loadCounts)
 	clear(w.parked)
+	clear(w.exchanged)
 	w.missTables()
 	if err := w.forgo(ctx); err != nil {
 		return err

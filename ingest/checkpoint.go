@@ -31,7 +31,7 @@ func (w *Writer) mark(ctx context.Context, now time.Time, done chan struct{}) er
 		Source: w.cfg.Source, Epoch: w.epoch, Number: w.number, Position: w.end, State: w.state, Ordinal: w.ordinal,
 		Window: w.open.window.Start, Slice: w.open.slice, Stamp: w.s.stamp, AsOf: w.asOf, Late: w.s.late, MaxLate: w.s.maxLate,
 		Registry: w.reg.current.Version, Partitions: make(map[string][]PartMark, len(w.topics)),
-		Loads: maps.Clone(w.loads), LoadCounts: maps.Clone(w.loadCounts), Parked: maps.Clone(w.parked), Requests: maps.Clone(w.done), Log: w.log, At: now.UTC(),
+		Loads: maps.Clone(w.loads), LoadCounts: maps.Clone(w.loadCounts), Parked: maps.Clone(w.parked), Requests: maps.Clone(w.done), Exchanged: slices.Sorted(maps.Keys(w.exchanged)), Log: w.log, At: now.UTC(),
 	}
 	for _, p := range w.parts {
 		c.Partitions[p.topic] = append(c.Partitions[p.topic], PartMark{Seq: p.seq, Rows: p.rows, Epoch: w.epoch})

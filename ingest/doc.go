@@ -11,7 +11,8 @@
 //  6. An owner that sees a higher epoch stops; what it may still append is void for readers (its epoch is lower).
 //  7. Silence seals nothing: only a group past the window's end, a proof of idleness, or the slice limit does.
 //  8. A table that is loaded anew begins a generation: at a seal, in a registry version of its own, and only when a
-//     checkpoint says so that every later owner goes by. Loads are counted in a generation.
+//     checkpoint says so that every later owner goes by. Loads are counted in a generation. A table whose content was exchanged
+//     is parked from the group on that did it, and every checkpoint behind that group has the wish until it is carried out.
 //  9. A log is known by the ids of its cluster and topics, which the checkpoint names: in another one of the same name
 //     nothing is written.
 //  10. What a source of several logs decided about their order is in a checkpoint, seen by every later owner, before a row

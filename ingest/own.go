@@ -71,7 +71,7 @@ func newWriter(cfg Config, e env) (*Writer, error) {
 	return &Writer{
 		cfg: cfg, env: e, m: m,
 		s:      stamper{grid: cfg.Grid, skew: cfg.MaxSkew, grace: cfg.Grace},
-		topics: map[TableName]*topic{}, loads: map[string]Load{}, loadCounts: map[string]int{}, parked: map[string]string{}, done: map[string]string{}, captured: map[TableName]bool{}, missing: map[string]string{},
+		topics: map[TableName]*topic{}, loads: map[string]Load{}, loadCounts: map[string]int{}, parked: map[string]string{}, done: map[string]string{}, exchanged: map[string]bool{}, captured: map[TableName]bool{}, missing: map[string]string{},
 		jobs: make(chan job, 16), marks: make(chan *mark, 4), poke: make(chan struct{}, 1), failed: make(chan struct{}),
 	}, nil
 }
@@ -126,6 +126,9 @@ func (w *Writer) restore(ctx context.Context, point *Checkpoint) error {
 		w.ordinal, w.end, w.progress, w.asOf, w.number, w.started = point.Ordinal, point.Position, point.Position, point.AsOf, point.Number, true
 		w.state = point.State
 		w.loads, w.loadCounts, w.parked = orEmpty(point.Loads), orEmpty(point.LoadCounts), orEmpty(point.Parked)
+		for _, t := range point.Exchanged {
+			w.exchanged[t] = true
+		}
 		w.missTables()
 	}
 	scans, err := w.takeTopics(ctx, w.reg.topics(), marks)

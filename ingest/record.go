@@ -128,8 +128,9 @@ type Checkpoint struct {
 	Loads      map[string]Load       `json:"loads"`           // by table name
 	LoadCounts map[string]int        `json:"load_counts"`     // completed loads of its generation by table name
 	Parked     map[string]string     `json:"parked,omitempty"`
-	Requests   map[string]string     `json:"requests,omitempty"` // id of the last request that was carried out, by what it was about
-	Log        kafka.Identity        `json:"log,omitzero"`       // the cluster and the topics that Partitions is about
+	Requests   map[string]string     `json:"requests,omitempty"`  // id of the last request that was carried out, by what it was about
+	Exchanged  []string              `json:"exchanged,omitempty"` // parked tables that are loaded anew as soon as nothing durable is ahead
+	Log        kafka.Identity        `json:"log,omitzero"`        // the cluster and the topics that Partitions is about
 	At         time.Time             `json:"at"`
 }
 

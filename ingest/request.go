@@ -107,7 +107,7 @@ func (w *Writer) requests(ctx context.Context, point *Checkpoint) error {
 	}
 	_, whole := asked[wholeSource]
 	w.anew = whole && point != nil
-	w.asked.Store(len(asked) > 0 && point != nil && !whole)
+	w.asked.Store((len(asked) > 0 || point != nil && len(point.Exchanged) > 0) && point != nil && !whole)
 	w.heard = next
 	return nil
 }
@@ -131,12 +131,12 @@ func (w *Writer) listen(ctx context.Context) error {
 	}
 }
 
-// obey carries out the requests about tables, or makes way for an owner that begins the source anew. Between groups, with
-// nothing durable ahead.
+// obey carries out the requests about tables, and loads those anew whose content was exchanged, or makes way for an owner that
+// begins the source anew. Between groups, with nothing durable ahead.
 func (w *Writer) obey(ctx context.Context) error {
 	w.asked.Store(false) // before reading: what comes later sets it again
 	asked, _, err := w.pending(ctx)
-	if err != nil || len(asked) == 0 {
+	if err != nil || len(asked) == 0 && len(w.exchanged) == 0 {
 		return err
 	}
 	if _, whole := asked[wholeSource]; !whole {

@@ -110,8 +110,12 @@ type Emitter interface {
 	// both or neither.
 	Reload(ctx context.Context, t TableName) error
 	// Park stops a table and only it: its rows are no longer emitted, its seals go on and say why. reason is for the
-	// operator and holds no row value.
+	// operator and holds no row value. Inside a group it counts from the group's end on: a checkpoint that has the position
+	// behind what the log cannot tell then has the parking too. Between groups it is for causes that have no place in the log.
 	Park(ctx context.Context, t TableName, reason string) error
+	// Anew parks a table whose content has been exchanged for another's, and has it loaded anew: as soon as nothing durable is
+	// ahead its generation begins, and the call, or a later one, returns ErrAnew. Inside a group.
+	Anew(ctx context.Context, t TableName, reason string) error
 }
 
 // Retryable reports whether an error from Prepare or Run is one that passes by itself: a broken connection, a restarting

@@ -52,6 +52,7 @@ type Writer struct {
 	loadCounts map[string]int
 	parked     map[string]string
 	done       map[string]string // requests that were carried out
+	exchanged  map[string]bool   // tables that are to be loaded anew without a request
 	replay     replay
 	number     int64 // of the last checkpoint
 	started    bool  // there is a checkpoint
@@ -389,12 +390,30 @@ func (w *Writer) housekeep(ctx context.Context) error {
 
 // Park implements Emitter.
 func (w *Writer) Park(ctx context.Context, t TableName, reason string) error {
-	if err := w.boundary(ctx); err != nil {
+	inside := w.inGroup
+	if !inside {
+		if err := w.boundary(ctx); err != nil {
+			return err
+		}
+	} else if err := w.ready(); err != nil {
 		return err
 	}
 	w.parked[t.String()] = reason
 	w.changed, w.due = true, true
+	if inside {
+		return nil // the group's end does the rest
+	}
 	return w.housekeep(ctx)
+}
+
+// Anew implements Emitter. The wish is in the checkpoints until it is carried out.
+func (w *Writer) Anew(ctx context.Context, t TableName, reason string) error {
+	if !w.inGroup {
+		return errors.New("a table is exchanged inside a group")
+	}
+	w.exchanged[t.String()] = true
+	w.asked.Store(true)
+	return w.Park(ctx, t, reason)
 }
 
 // ready returns the error that has ended the Writer, if any.

@@ -246,6 +246,13 @@ func (l *listener) Park(ctx context.Context, table ingest.TableName, reason stri
 	return nil
 }
 
+// Anew implements ingest.Emitter.
+func (l *listener) Anew(ctx context.Context, table ingest.TableName, reason string) error {
+	l.settle()
+	l.note(table.String(), func(t *console.SourceTable) { t.Parked = reason })
+	return l.Emitter.Anew(ctx, table, reason)
+}
+
 func (l *listener) note(table string, change func(*console.SourceTable)) {
 	l.observed.mu.Lock()
 	defer l.observed.mu.Unlock()

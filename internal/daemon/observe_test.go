@@ -45,6 +45,7 @@ func (e *emitter) Idle(context.Context, time.Time) error                { return
 func (e *emitter) Tick(context.Context) error                           { return e.fail }
 func (e *emitter) Reload(context.Context, ingest.TableName) error       { return e.fail }
 func (e *emitter) Park(context.Context, ingest.TableName, string) error { return e.fail }
+func (e *emitter) Anew(context.Context, ingest.TableName, string) error { return e.fail }
 func (e *emitter) Load(context.Context, ingest.TableID, []*ingest.Builder, ingest.Load) error {
 	return e.fail
 }
