@@ -82,7 +82,7 @@ func (p *parser) clause(s *statement) {
 		p.alterDrop(s)
 	case p.tok.is("RENAME"), slices.ContainsFunc(swapping, p.tok.is): // below
 	case !slices.ContainsFunc(harmlessClauses, p.tok.is):
-		s.kind = stSwap
+		s.swap()
 	}
 	for depth := 0; p.tok.kind != endToken; {
 		switch {
@@ -117,9 +117,16 @@ func (p *parser) engine(s *statement) {
 	}
 	engine := token{wordToken, p.tok.word}
 	if !slices.ContainsFunc(ownEngines, engine.is) {
-		s.kind = stSwap
+		s.swap()
 	}
 	p.advance()
+}
+
+// swap says that rows may have gone. A table that is renamed, too, is another one in any case.
+func (s *statement) swap() {
+	if s.kind != stRename {
+		s.kind = stSwap
+	}
 }
 
 // addColumn reads the definition of one new column, or of several in parentheses. Old rows hold NULL in it unless the
@@ -188,7 +195,7 @@ func (p *parser) alterRename(s *statement) {
 	if p.tok.sign("=") {
 		p.advance()
 	}
-	if t, ok := p.name(); ok {
+	if t, ok := p.name(); ok && t != s.tables[0] { // to its own name: the other clauses say what was done
 		s.kind, s.tables = stRename, []ingest.TableName{s.tables[0], t}
 	}
 }

@@ -50,6 +50,9 @@ func (n *null) Reload(_ context.Context, t ingest.TableName) error {
 	return fmt.Errorf("%s is to be loaded again", t)
 }
 
+func (n *null) Anew(ctx context.Context, t ingest.TableName, reason string) error {
+	return n.Park(ctx, t, reason)
+}
 func (n *null) Park(_ context.Context, t ingest.TableName, reason string) error {
 	return fmt.Errorf("%s was parked: %s", t, reason)
 }

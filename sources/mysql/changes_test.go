@@ -91,7 +91,14 @@ var changeCases = []changeCase{
 	{name: "online_schema_change", before: []string{plainTable, "INSERT INTO t VALUES (1,'a')"}, tables: []string{"*"},
 		run: []string{"CREATE TABLE _t_gho (id INT PRIMARY KEY, v VARCHAR(20), w INT NULL)", "INSERT INTO _t_gho SELECT id, v, NULL FROM t", "INSERT INTO t VALUES (2,'b')",
 			"REPLACE INTO _t_gho VALUES (2,'b',NULL)", "RENAME TABLE t TO _t_del, _t_gho TO t", "INSERT INTO t VALUES (3,'c',5)", "DROP TABLE _t_del"},
-		want: []string{"begin", "upsert t 2|b", "end", "begin", "table t (id int32, v text, w int32) key id", "upsert t 3|c|5", "end"}},
+		parked: "loaded anew by itself",
+		want:   []string{"begin", "upsert t 2|b", "end", "anew t"}},
+	{name: "away_and_back", before: []string{plainTable, "INSERT INTO t VALUES (1,'a')"},
+		run:  []string{"RENAME TABLE t TO x, x TO t", "ALTER TABLE t RENAME TO t, ADD w INT NULL", "INSERT INTO t VALUES (2,'b',3)"},
+		want: []string{"begin", "table t (id int32, v text, w int32) key id", "upsert t 2|b|3", "end"}},
+	{name: "made_again_unseen", before: []string{plainTable, "INSERT INTO t VALUES (1,'a')"}, parked: "loaded anew by itself",
+		run:  []string{"CREATE TABLE IF NOT EXISTS t (id INT)", "SET sql_log_bin=0", "DROP TABLE t", "SET sql_log_bin=1", plainTable, "INSERT INTO t VALUES (2,'b')"},
+		want: []string{"anew t"}},
 	{name: "partition_truncated", before: []string{"CREATE TABLE t (id INT PRIMARY KEY, v INT) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))"},
 		run: []string{"INSERT INTO t VALUES (1,1),(11,1)", "ALTER TABLE t TRUNCATE PARTITION p0"}, parked: "partition",
 		want: []string{"begin", "upsert t 1|1", "upsert t 11|1", "end", "park t"}},
@@ -277,7 +284,7 @@ func (c changeCase) relevant(lines []string, database string) []string {
 		if strings.HasPrefix(line, "table copy") {
 			continue // declared by its CREATE TABLE or by its rows
 		}
-		if name, _, ok := strings.Cut(line, ": "); ok && strings.HasPrefix(line, "park ") {
+		if name, _, ok := strings.Cut(line, ": "); ok && (strings.HasPrefix(line, "park ") || strings.HasPrefix(line, "anew ")) {
 			line = name
 		}
 		out = append(out, line)
@@ -355,7 +362,7 @@ func (c changeCase) replay(t *testing.T, l *lab, cfg Config, first *recorder) {
 func onlyGroups(lines []string) []string {
 	var out []string
 	for _, line := range lines {
-		if line == "begin" || line == "end" || strings.HasPrefix(line, "upsert ") || strings.HasPrefix(line, "delete ") || strings.HasPrefix(line, "park ") {
+		if line == "begin" || line == "end" || strings.HasPrefix(line, "upsert ") || strings.HasPrefix(line, "delete ") || strings.HasPrefix(line, "park ") || strings.HasPrefix(line, "anew ") {
 			if line == "end" && out[len(out)-1] == "begin" {
 				out = out[:len(out)-1] // a group whose only event could not be decoded
 				continue

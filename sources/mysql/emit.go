@@ -105,6 +105,7 @@ func (s *stream) rows(ctx context.Context, ev rowsEvent) error {
 		s.park(t.name, "the server logs rows in the format of MySQL 5.0, which is not read; run: "+s.config.resyncCommand(t.name))
 		return nil
 	}
+	t.fresh = false
 	n, err := s.decode(t, ev.to.plan, e)
 	s.pos.rows += n
 	s.meters.byteCount += int64(len(ev.data))
@@ -267,7 +268,7 @@ func (s *stream) refresh(ctx context.Context, t *table) error {
 	return nil
 }
 
-// park stops a table from here on. The emitter hears of it between groups.
+// park stops a table from here on. The emitter hears of it at the group's end, or at once between groups.
 func (s *stream) park(name ingest.TableName, why string) {
 	t := s.tables.byName[name]
 	if t == nil || t.parked != "" {
@@ -277,11 +278,25 @@ func (s *stream) park(name ingest.TableName, why string) {
 	s.parks = append(s.parks, name)
 }
 
+// exchange parks a table until its new content is loaded: this run ends then, and the next one finds it not loaded.
+func (s *stream) exchange(name ingest.TableName) {
+	if t := s.tables.byName[name]; t.parked == "" {
+		t.exchanged = true
+		s.park(name, s.config.parkReason(reasonExchanged, name))
+	}
+}
+
+// parkNow tells the emitter of the tables that are parked: inside the group that did it, so that a checkpoint holds both or
+// neither.
 func (s *stream) parkNow(ctx context.Context) error {
 	for _, name := range s.parks {
 		t := s.tables.byName[name]
 		s.status.park(name, t.parked)
-		if err := s.out.Park(ctx, name, t.parked); err != nil {
+		tell := s.out.Park
+		if t.exchanged {
+			tell = s.out.Anew
+		}
+		if err := tell(ctx, name, t.parked); err != nil {
 			return err
 		}
 	}

@@ -47,6 +47,7 @@ const (
 	doEnd                           // the group is complete
 	doPass                          // the group is complete and nothing of it is captured
 	doPark                          // stop the table
+	doAnew                          // the table has the content of another: load it anew
 	doDefine                        // the table's definition may have changed
 	doAppear                        // a table that the configuration wants has come into being
 	doTrigger                       // the database has triggers from here on
@@ -54,7 +55,7 @@ const (
 	doRefuse                        // stop the stream: the log cannot be read on
 )
 
-var effectNames = [...]string{"", "begin", "rows", "end", "pass", "park", "define", "appear", "trigger", "view", "refuse"}
+var effectNames = [...]string{"", "begin", "rows", "end", "pass", "park", "anew", "define", "appear", "trigger", "view", "refuse"}
 
 // effect is one thing to be done, in order.
 type effect struct {
@@ -67,6 +68,7 @@ type effect struct {
 // world is what the machine must know about tables to judge a statement.
 type world interface {
 	captured(t ingest.TableName) bool            // is captured at this point of the log and not parked
+	known(t ingest.TableName) bool               // rows of it may have been emitted
 	wanted(t ingest.TableName) bool              // the configuration captures it if it exists
 	all() []ingest.TableName                     // captured tables
 	inDatabase(schema string) []ingest.TableName // captured tables of a database
@@ -273,7 +275,11 @@ func (g *group) define(s statement) {
 			g.out = append(g.out, effect{do: doDefine, table: s.tables[0], alter: s.alter})
 		}
 	case stCreate:
-		g.appear(s.tables[0])
+		if t := s.tables[0]; s.perhaps || !g.world.captured(t) {
+			g.appear(t)
+		} else if g.world.known(t) { // it went where the log does not show it
+			g.anew(t)
+		}
 	case stReplace:
 		g.each(s.tables, doPark, reasonReplaced)
 		g.appear(s.tables[0])
@@ -289,7 +295,7 @@ func (g *group) define(s statement) {
 	case stTruncate:
 		g.each(s.tables, doPark, reasonTruncated)
 	case stRename:
-		g.rename(s.tables)
+		g.rename(s)
 	case stTrigger:
 		g.effect(doTrigger, s.tables[0])
 	case stView:
@@ -316,34 +322,60 @@ func (g *group) appear(t ingest.TableName) {
 	}
 }
 
-// rename handles the pairs of a RENAME TABLE. An online schema change swaps its copy in under the old name: same rows,
-// perhaps other columns, which is an ALTER.
-func (g *group) rename(pairs []ingest.TableName) {
-	for i := 0; i+1 < len(pairs); i += 2 {
-		from, to := pairs[i], pairs[i+1]
-		if g.world.view(from) {
-			g.effect(doView, to)
+// rename handles the pairs of a RENAME TABLE, which are carried out in turn: what counts is which table has a name in the end.
+// Nothing tells what rows a table has that takes a captured name: an online schema change may have left some out (INSERT
+// IGNORE), given them other values (a column that went and came), or copied a part of them on purpose. So it is loaded anew. Only
+// a table that has its own name back is the same.
+func (g *group) rename(s statement) {
+	holds, names := renamed(s.tables)
+	for i := 0; i+1 < len(s.tables); i += 2 {
+		for _, child := range g.world.below(s.tables[i]) { // its foreign keys lead elsewhere now
+			g.effect(doDefine, child)
+		}
+	}
+	for _, n := range names {
+		from, captured := holds[n], g.world.captured(n)
+		view := from.Name != "" && g.world.view(from)
+		if view {
+			g.effect(doView, n)
 		}
 		switch {
-		case g.world.captured(from) && swapsIn(pairs, from):
-			g.effect(doDefine, from)
-		case g.world.captured(from):
-			g.park(from, reasonRenamed)
-		}
-		if !(workOf(from, to) && slices.Contains(pairs, to)) {
-			g.appear(to)
+		case captured && from == n && !s.perhaps:
+			g.effect(doDefine, n)
+		case captured && (from.Name == "" || view || s.perhaps):
+			g.park(n, reasonRenamed)
+		case captured:
+			g.anew(n)
+		case from.Name != "" && !view && !(workOf(n, from) && slices.Contains(names, from)):
+			g.appear(n)
 		}
 	}
 }
 
-// swapsIn reports whether the pairs move t to its tool's work table and another work table of t into its place.
-func swapsIn(pairs []ingest.TableName, t ingest.TableName) bool {
-	away, back := false, false
+// renamed carries the pairs out: which table, by its name before, has each name afterwards, none where it is empty. names are
+// those that occur, in order.
+func renamed(pairs []ingest.TableName) (holds map[ingest.TableName]ingest.TableName, names []ingest.TableName) {
+	holds = map[ingest.TableName]ingest.TableName{}
 	for i := 0; i+1 < len(pairs); i += 2 {
-		away = away || pairs[i] == t && workOf(pairs[i+1], t)
-		back = back || pairs[i+1] == t && workOf(pairs[i], t)
+		from, to := pairs[i], pairs[i+1]
+		for _, n := range []ingest.TableName{from, to} {
+			if !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+		moved, known := holds[from]
+		if !known {
+			moved = from
+		}
+		holds[from] = ingest.TableName{}
+		holds[to] = moved
 	}
-	return away && back
+	return holds, names
+}
+
+// anew has a table loaded anew that has the content of another.
+func (g *group) anew(t ingest.TableName) {
+	g.out = append(g.out, effect{do: doAnew, table: t, reason: reasonExchanged})
 }
 
 // workOf reports whether w is a table that an online schema change of t works on.

@@ -78,7 +78,7 @@ func transcript(t *testing.T, text string) string {
 		for _, f := range g.step(&e) {
 			out.WriteString("    " + f.text() + "\n")
 			switch f.do { // as the stream does
-			case doPark:
+			case doPark, doAnew:
 				world.byName[f.table].parked = f.reason.String()
 			case doView:
 				world.views[f.table] = true

@@ -151,6 +151,7 @@ func (s *stream) judge(ctx context.Context, c *chunk) (verdict, error) {
 	if changed := t.touched.changed(c.mark, c.visible); changed != nil {
 		c.drop(changed)
 	}
+	t.fresh = false
 	if err := s.out.Load(ctx, t.id, c.present(), c.state); err != nil {
 		return abandoned, err
 	}

@@ -20,6 +20,7 @@ const (
 	reasonDropped
 	reasonTruncated
 	reasonRenamed
+	reasonExchanged
 	reasonStatement
 	reasonUnknown
 	reasonIncident
@@ -38,6 +39,7 @@ var reasons = map[reason]struct{ name, what, remedy string }{
 	reasonDropped:    {"dropped", "it was dropped", ""},
 	reasonTruncated:  {"truncated", "it was truncated", ""},
 	reasonRenamed:    {"renamed", "it was renamed", ""},
+	reasonExchanged:  {"exchanged", "another table has taken its name, with rows that the binlog does not hold as its own: it is loaded anew by itself, now or when the log has been read up to here", ""},
 	reasonStatement:  {"statement", "a session with binlog_format = STATEMENT changed it, so that its rows are not in the binlog", "have that session use ROW (GRANT TRIGGER to the source's account lets this be narrowed to the tables that were changed)"},
 	reasonUnknown:    {"unknown", "the binlog holds a statement that is not known, which may have changed any table", "report the kind of statement that ran at the time that status shows for this table"},
 	reasonIncident:   {"incident", "the server reports that it lost events of its binlog (an INCIDENT event)", ""},
@@ -52,6 +54,9 @@ func (c *Config) parkReason(r reason, t ingest.TableName) string {
 	text := reasons[r].what
 	if fix := reasons[r].remedy; fix != "" {
 		text += "; " + fix
+	}
+	if r == reasonExchanged {
+		return text + "; should that not happen, run: " + c.resyncCommand(t)
 	}
 	return text + "; then run: " + c.resyncCommand(t)
 }

@@ -35,6 +35,7 @@ type recorder struct {
 	lines    []string
 	kept     []string // lines that were taken
 	group    []string
+	ended    []string // lines that come behind the open group
 	commit   time.Time
 	open     bool
 	started  ingest.Position
@@ -150,6 +151,7 @@ func (r *recorder) End(ctx context.Context, pos ingest.Position) error {
 		r.lines = append(r.lines, r.group...)
 		r.lines = append(r.lines, "end")
 	}
+	r.lines, r.ended = append(r.lines, r.ended...), nil
 	return nil
 }
 
@@ -211,10 +213,25 @@ func (r *recorder) Reload(_ context.Context, t ingest.TableName) error {
 }
 
 func (r *recorder) Park(_ context.Context, t ingest.TableName, reason string) error {
-	defer r.enter("Park", false, true)()
-	r.parked[t] = reason
-	r.lines = append(r.lines, "park "+t.String()+": "+reason)
+	defer r.enter("Park", true, true)()
+	r.park(t, "park", reason)
 	return nil
+}
+
+func (r *recorder) Anew(_ context.Context, t ingest.TableName, reason string) error {
+	defer r.enter("Anew", true, false)()
+	r.park(t, "anew", reason)
+	return nil
+}
+
+// park counts from the end of the group on.
+func (r *recorder) park(t ingest.TableName, what, reason string) {
+	r.parked[t] = reason
+	into := &r.lines
+	if r.open {
+		into = &r.ended
+	}
+	*into = append(*into, what+" "+t.String()+": "+reason)
 }
 
 // flush applies the rows in the builders, by the tables' names: the order of tables in one event group is the emitter's own.

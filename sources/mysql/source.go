@@ -248,6 +248,7 @@ func (s *stream) adopt(ctx context.Context, d discovered, resume ingest.Resume, 
 	t := s.tables.add(d.name)
 	t.catalogue, t.parents, t.gone = d.catalogue, d.parents, resume.Gone[d.name]
 	load, begun := resume.Loads[d.name]
+	t.fresh = !first && !begun
 	s.status.load(d.name, load)
 	if resume.Parked[d.name] != "" {
 		return nil

@@ -41,6 +41,8 @@ type statement struct {
 	made   ingest.TableName   // stSwap: the table that comes into being
 	schema string             // stDropDatabase: the database; otherwise the session's
 	alter  alteration         // stAlter
+	// perhaps says that IF [NOT] EXISTS leaves open what has been done: stCreate, stRename.
+	perhaps bool
 }
 
 // session is what the log says of the session that ran a statement, as far as it decides how the text is read.
@@ -282,11 +284,14 @@ func (p *parser) create() statement {
 	}
 	switch {
 	case p.accept("TABLE"):
+		perhaps := p.tok.is("IF")
 		p.skip("IF", "NOT", "EXISTS")
 		if replace {
 			return p.one(stReplace)
 		}
-		return p.one(stCreate)
+		s := p.one(stCreate)
+		s.perhaps = perhaps
+		return s
 	case p.accept("INDEX"):
 		return p.on(stAlter)
 	case p.accept("TRIGGER"):
@@ -359,8 +364,8 @@ func (p *parser) rename() statement {
 	if !p.accept("TABLE") && !p.accept("TABLES") {
 		return p.other("USER")
 	}
+	s := statement{kind: stRename, perhaps: p.tok.is("IF")}
 	p.skip("IF", "EXISTS")
-	s := statement{kind: stRename}
 	for {
 		from, ok := p.name()
 		p.skipWait()

@@ -42,7 +42,7 @@ type stream struct {
 	next    gtid  // of the open group
 	commit  time.Time
 	passed  bool               // groups without captured rows were read since the last call of End
-	parks   []ingest.TableName // to be told to the emitter between groups
+	parks   []ingest.TableName // to be told to the emitter
 	reloads []ingest.TableName
 
 	mapped    []mapping // tables of the statement under way
@@ -154,16 +154,17 @@ func (s *stream) between(ctx context.Context) error {
 	return nil
 }
 
-// flush hands the emitter the position behind groups of which nothing was captured.
+// flush hands the emitter the position behind groups of which nothing was captured, with the tables that they have parked.
 func (s *stream) flush(ctx context.Context) error {
 	if s.passed {
 		s.passed = false
 		if err := s.out.Begin(ctx, s.commit); err != nil {
 			return err
 		}
-		if err := s.out.End(ctx, s.pos.text()); err != nil {
+		if err := s.parkNow(ctx); err != nil {
 			return err
 		}
+		return s.out.End(ctx, s.pos.text())
 	}
 	return s.parkNow(ctx)
 }
@@ -198,6 +199,8 @@ func (s *stream) apply(ctx context.Context, effects []effect, ev rowsEvent) erro
 			err = s.closed(ctx)
 		case doPark:
 			s.park(e.table, s.config.parkReason(e.reason, e.table))
+		case doAnew:
+			s.exchange(e.table)
 		case doDefine:
 			err = s.define(ctx, s.tables.byName[e.table], e.alter)
 		case doAppear:
@@ -220,6 +223,9 @@ func (s *stream) end(ctx context.Context) error {
 	s.pos.done.add(s.next)
 	s.pos.rows, s.unflushed = 0, 0
 	s.meters.group(s.commit)
+	if err := s.parkNow(ctx); err != nil {
+		return err
+	}
 	if err := s.out.End(ctx, s.pos.text()); err != nil {
 		return err
 	}

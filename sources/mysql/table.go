@@ -25,7 +25,9 @@ type table struct {
 	ahead     bool      // schema is from a catalogue, which may be newer than the log
 	gone      []string  // columns that it had before
 	defined   coord     // of the last statement that may have changed the definition
+	fresh     bool      // it was found by a start behind a position at which it was not captured
 	parked    string    // why the table stands still
+	exchanged bool      // parked only until it is loaded anew
 	touched   *touchLog // while chunks of its load are under way
 	loading   bool      // its load has begun and is not complete
 	again     bool      // the load under way must begin anew
@@ -63,6 +65,11 @@ var _ world = (*tables)(nil)
 func (ts *tables) captured(n ingest.TableName) bool {
 	t := ts.byName[n]
 	return t != nil && t.parked == ""
+}
+
+func (ts *tables) known(n ingest.TableName) bool {
+	t := ts.byName[n]
+	return t != nil && !t.fresh
 }
 
 func (ts *tables) wanted(n ingest.TableName) bool {
