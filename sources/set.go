@@ -14,9 +14,10 @@ import (
 
 // Env is what a source is given besides its configuration.
 type Env struct {
-	Name  string // of the source in the project
-	Log   *slog.Logger
-	Meter metric.Meter
+	Project string // its name
+	Name    string // of the source in the project
+	Log     *slog.Logger
+	Meter   metric.Meter
 }
 
 // Kind is one kind of source.

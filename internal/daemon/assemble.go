@@ -49,7 +49,7 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 	}
 	for i := range p.Sources {
 		s := &p.Sources[i]
-		_, err := kinds.source(s, wants, slog.New(slog.DiscardHandler), nil)
+		_, err := kinds.source(p, s, wants, slog.New(slog.DiscardHandler), nil)
 		var found config.Problems
 		switch {
 		case errors.As(err, &found):
@@ -78,8 +78,8 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 func inPipelines(p config.Problem) bool { return strings.HasPrefix(p.File, "pipelines/") }
 
 // source makes a source of its file and of what the pipelines read; with nil wants, nobody knows what they read.
-func (k Kinds) source(s *config.Source, wants map[string][]sources.Want, log *slog.Logger, meter metric.Meter) (ingest.Source, error) {
-	return k.Sources.New(s.Type, sources.Env{Name: s.Name, Log: log, Meter: meter}, func(into any) error {
+func (k Kinds) source(p *config.Project, s *config.Source, wants map[string][]sources.Want, log *slog.Logger, meter metric.Meter) (ingest.Source, error) {
+	return k.Sources.New(s.Type, sources.Env{Project: p.Name, Name: s.Name, Log: log, Meter: meter}, func(into any) error {
 		if err := s.Node.Decode(into); err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ func (r *runtime) source(ctx context.Context, p *config.Project, s *config.Sourc
 // stream is one run of a source.
 func (r *runtime) stream(ctx context.Context, p *config.Project, s *config.Source, wants map[string][]sources.Want) error {
 	unit := "source/" + s.Name
-	src, err := r.daemon.o.Kinds.source(s, wants, r.daemon.o.Log.With(telemetry.KeySource, s.Name), r.telemetry.Meter())
+	src, err := r.daemon.o.Kinds.source(p, s, wants, r.daemon.o.Log.With(telemetry.KeySource, s.Name), r.telemetry.Meter())
 	if err != nil {
 		return err
 	}

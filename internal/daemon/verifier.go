@@ -78,7 +78,7 @@ func (v verifier) source(ctx context.Context, pl *config.Pipeline, s *config.Sou
 		return nil
 	}
 	// A source of its own: the snapshot must not disturb the one that streams.
-	src, err := v.r.daemon.o.Kinds.source(s, v.r.wants(), v.r.daemon.o.Log, v.r.telemetry.Meter())
+	src, err := v.r.daemon.o.Kinds.source(v.r.project(), s, v.r.wants(), v.r.daemon.o.Log, v.r.telemetry.Meter())
 	if err != nil {
 		return err
 	}

@@ -25,15 +25,17 @@ type Config struct {
 	// special: tables that it does not name are captured as they are when a pipeline reads them.
 	Tables map[string]Table `yaml:"tables" jsonschema:"description=How tables are captured where it is not as they are: by database.table or database.*. What pipelines read is captured anyway"`
 	TLS    TLS              `yaml:"tls"`
-	// ServerID is the replica id we show to the server; every reader of one server needs its own. 0 derives one from the
-	// source's name and a fixed range, which is right unless two projects read one server under one name.
+	// ServerID is the replica id we show to the server; every reader of one server needs its own. 0 derives one between 2^31 and
+	// 2^32 from the names of the project and the source, which is right unless two projects of one name read one server by
+	// sources of one name.
 	ServerID uint32 `yaml:"server_id"`
 	// ChunkRows is how many rows of a first load are read in one snapshot. Fewer mean more round trips per row; more mean
 	// more memory (one or two chunks are held) and older snapshots on the server.
 	ChunkRows int `yaml:"chunk_rows"`
 
-	source string         // its name
-	wants  []sources.Want // what the pipelines read; from Want, not from the file
+	project string         // the project's name
+	source  string         // its name
+	wants   []sources.Want // what the pipelines read; from Want, not from the file
 }
 
 var _ sources.Wanter = (*Config)(nil)

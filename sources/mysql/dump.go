@@ -292,5 +292,5 @@ func (c *Config) dumpFailure(err error) error {
 
 func (c *Config) duplicateID(err error) error {
 	return &Error{Cause: DuplicateID, Server: c.Address, What: "another reader of this server uses our server id", Err: serverText(err),
-		Remedy: "set server_id in the source's file to a number that no replica and no other tidemill uses"}
+		Remedy: "it is derived from the names of the project and the source: give one of the projects another name, or set server_id in the source's file to a number that no replica and no other tidemill uses"}
 }

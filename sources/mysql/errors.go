@@ -194,8 +194,13 @@ func (c *Config) classify(what string, err, shown error) error {
 	case errors.As(err, &untrusted):
 		e.What, e.Err = "the server's certificate is not trusted", untrusted.Err
 		e.Remedy = "name the file of the authority that signed it in tls.ca, and in tls.server_name the name it is for when that is not the address's"
-	case answered && transientCode(code), !answered && networkError(err):
+	case answered && transientCode(code):
 		e.Cause = Unreachable
+	case !answered && networkError(err):
+		e.Cause = Unreachable
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+			e.Remedy = c.reach()
+		}
 	case code == codeAccessDenied:
 		e.What, e.Err = fmt.Sprintf("access denied for user %q", c.User), nil
 		e.Remedy = "check user and password in the source's file, and that the account may log in from this host" + c.TLS.denied()
@@ -209,6 +214,14 @@ func (c *Config) classify(what string, err, shown error) error {
 		e.Cause = Failed
 	}
 	return e
+}
+
+// reach is what to look at when no connection comes about.
+func (c *Config) reach() string {
+	if c.network() == "unix" {
+		return "check that the server runs, and that address in the source's file is its socket"
+	}
+	return "check that the server runs and listens on this address (bind_address), that address in the source's file is right, and that no firewall or security group stands between"
 }
 
 // denied is what else may be wrong: a server refuses a connection that is not protected as its account demands like one with

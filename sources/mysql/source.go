@@ -39,7 +39,9 @@ func Kind() sources.Kind {
 		Name:   "mysql",
 		Config: func() any { c := Default(); return &c },
 		New: func(env sources.Env, config any) (ingest.Source, error) {
-			return New(env.Name, *config.(*Config), env.Meter)
+			c := *config.(*Config)
+			c.project = env.Project
+			return New(env.Name, c, env.Meter)
 		},
 	}
 }
@@ -270,13 +272,14 @@ func (s *stream) adopt(ctx context.Context, d discovered, resume ingest.Resume, 
 	return nil
 }
 
-// serverID derives a replica id from the source's name. The range is far above what people number replicas with.
+// serverID derives a replica id from the names of the project and the source. The range is far above what people number
+// replicas with.
 func (s *Source) serverID() uint32 {
 	if s.config.ServerID != 0 {
 		return s.config.ServerID
 	}
 	h := fnv.New32a()
-	h.Write([]byte("tidemill/" + s.name))
+	h.Write([]byte("tidemill/" + s.config.project + "/" + s.name)) // neither name holds a slash
 	return 1<<31 | h.Sum32()>>1
 }
 
