@@ -64,7 +64,6 @@ func (p *parser) skipWait() {
 
 // clause reads up to and past the next comma that is in no parentheses. The words of partitions stand behind other words.
 func (p *parser) clause(s *statement) {
-	foreign := false
 	switch {
 	case p.accept("ADD"):
 		if !slices.ContainsFunc(noColumn, p.tok.is) {
@@ -75,7 +74,6 @@ func (p *parser) clause(s *statement) {
 			p.addColumn(s)
 			return
 		}
-		foreign = true // or another constraint or index, which have neither word
 	case p.accept("CHANGE"), p.accept("MODIFY"):
 		s.alter.rewrites = true
 	case p.accept("DROP"):
@@ -84,14 +82,14 @@ func (p *parser) clause(s *statement) {
 	case !slices.ContainsFunc(harmlessClauses, p.tok.is):
 		s.swap()
 	}
+	var on action
 	for depth := 0; p.tok.kind != endToken; {
+		s.alter.cascades = on.cascades(p.tok) || s.alter.cascades
 		switch {
 		case p.tok.sign("("):
 			depth++
 		case p.tok.sign(")"):
 			depth--
-		case p.tok.is("CASCADE"), p.tok.is("SET"):
-			s.alter.cascades = s.alter.cascades || foreign
 		case depth > 0:
 		case p.tok.sign(","):
 			p.advance()
@@ -129,12 +127,31 @@ func (s *statement) swap() {
 	}
 }
 
+// action finds ON DELETE|UPDATE CASCADE|SET among the tokens that it is shown: SET alone is also a type, and half of a charset.
+type action struct{ read int }
+
+func (a *action) cascades(t token) bool {
+	before := a.read
+	a.read = 0
+	switch {
+	case t.is("ON"):
+		a.read = 1
+	case before == 1 && (t.is("DELETE") || t.is("UPDATE")):
+		a.read = 2
+	case before == 2:
+		return t.is("CASCADE") || t.is("SET")
+	}
+	return false
+}
+
 // addColumn reads the definition of one new column, or of several in parentheses. Old rows hold NULL in it unless the
 // definition says what they hold.
 func (p *parser) addColumn(s *statement) {
 	several := p.tok.sign("(")
 	named := !several
+	var on action
 	for depth := 0; p.tok.kind != endToken; p.advance() {
+		s.alter.cascades = on.cascades(p.tok) || s.alter.cascades
 		if named && p.tok.identifier() {
 			s.alter.added, named = append(s.alter.added, p.tok.word), false
 			continue
@@ -150,8 +167,6 @@ func (p *parser) addColumn(s *statement) {
 			return
 		case p.tok.sign(","):
 			named = several && depth == 1
-		case p.tok.is("CASCADE"), p.tok.is("SET"): // of an inline reference
-			s.alter.cascades = true
 		case p.tok.is("DEFAULT"):
 			p.advance()
 			s.alter.rewrites = s.alter.rewrites || !p.tok.is("NULL")

@@ -212,16 +212,3 @@ func TestErrorsNeverShowThePassword(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestSeesTriggers(t *testing.T) {
-	for grant, want := range map[string]bool{
-		"GRANT ALL PRIVILEGES ON *.* TO `a`@`%`":                    true,
-		"GRANT SELECT, TRIGGER ON *.* TO `a`@`%` WITH GRANT OPTION": true,
-		"GRANT TRIGGER ON `clinic`.* TO `a`@`%`":                    false,
-		"GRANT SELECT ON *.* TO `TRIGGER`@`%`":                      false,
-	} {
-		if got := seesTriggers(grant); got != want {
-			t.Errorf("%s: %v", grant, got)
-		}
-	}
-}

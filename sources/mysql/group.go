@@ -50,7 +50,7 @@ const (
 	doAnew                          // the table has the content of another: load it anew
 	doDefine                        // the table's definition may have changed
 	doAppear                        // a table that the configuration wants has come into being
-	doTrigger                       // the database has triggers from here on
+	doTrigger                       // the table has triggers from here on
 	doView                          // a view has come into being
 	doRefuse                        // stop the stream: the log cannot be read on
 )
@@ -72,7 +72,7 @@ type world interface {
 	wanted(t ingest.TableName) bool              // the configuration captures it if it exists
 	all() []ingest.TableName                     // captured tables
 	inDatabase(schema string) []ingest.TableName // captured tables of a database
-	hasTriggers(schema string) bool              // a change of one of its tables may change others
+	hasTriggers(t ingest.TableName) bool         // a change of it may change others
 	view(t ingest.TableName) bool                // is a view: a change of it changes others
 	below(t ingest.TableName) []ingest.TableName // captured tables to which its foreign keys cascade
 }
@@ -339,6 +339,9 @@ func (g *group) rename(s statement) {
 		if view {
 			g.effect(doView, n)
 		}
+		if from.Name != "" && from != n && g.world.hasTriggers(from) { // they go with their table
+			g.effect(doTrigger, n)
+		}
 		switch {
 		case captured && from == n && !s.perhaps:
 			g.effect(doDefine, n)
@@ -387,10 +390,11 @@ func workOf(w, t ingest.TableName) bool {
 // dml handles a change that was logged as text: its rows are not in the log. A table is named when the statement changes
 // one table; triggers, views and joins can hide others, in other databases too, and then every captured table is in doubt.
 func (g *group) dml(s statement) {
-	if len(s.tables) != 1 || g.world.hasTriggers(s.tables[0].Schema) || g.world.view(s.tables[0]) {
-		g.each(g.world.all(), doPark, reasonStatement)
-		return
-	}
 	g.each(s.tables, doPark, reasonStatement)
-	g.each(g.world.below(s.tables[0]), doPark, reasonStatement)
+	reached := g.world.all
+	if len(s.tables) == 1 && !g.world.hasTriggers(s.tables[0]) && !g.world.view(s.tables[0]) {
+		reached = func() []ingest.TableName { return g.world.below(s.tables[0]) }
+	}
+	others := slices.DeleteFunc(reached(), func(t ingest.TableName) bool { return slices.Contains(s.tables, t) })
+	g.each(others, doPark, reasonReached)
 }

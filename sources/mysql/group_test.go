@@ -70,7 +70,7 @@ func transcript(t *testing.T, text string) string {
 			child.parents = append(child.parents, parseTable(above))
 			continue
 		case "triggers":
-			world.triggers[rest] = true
+			world.triggers[parseTable(rest)] = true
 			continue
 		default:
 			e = parseEvent(t, world, word, rest)
@@ -80,6 +80,8 @@ func transcript(t *testing.T, text string) string {
 			switch f.do { // as the stream does
 			case doPark, doAnew:
 				world.byName[f.table].parked = f.reason.String()
+			case doTrigger:
+				world.triggers[f.table] = true
 			case doView:
 				world.views[f.table] = true
 			}

@@ -341,44 +341,6 @@ func (s *server) views(ctx context.Context) (map[ingest.TableName]bool, error) {
 	return out, err
 }
 
-// triggers lists the captured databases that have triggers, or may have some that the account cannot see.
-func (s *server) triggers(ctx context.Context, c capture) (map[string]bool, error) {
-	out, seeing := map[string]bool{}, false
-	err := s.each(ctx, "reading the account's grants", "SHOW GRANTS", nil, func(scan func(...any) error) error {
-		var grant string
-		err := scan(&grant)
-		seeing = seeing || seesTriggers(grant)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	there, err := s.databases(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, schema := range c.schemas(there...) {
-		out[schema] = !seeing
-		const q = "SELECT event_object_schema FROM information_schema.triggers WHERE event_object_schema = ? LIMIT 1"
-		err := s.each(ctx, "listing the triggers of "+schema, q, []any{schema}, func(scan func(...any) error) error {
-			var name string
-			err := scan(&name)
-			out[schema] = true
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// seesTriggers reports whether a grant shows the triggers of every database.
-func seesTriggers(grant string) bool {
-	privileges, on, ok := strings.Cut(grant, " ON ")
-	return ok && strings.HasPrefix(on, "*.* ") && (strings.Contains(privileges, "TRIGGER") || strings.Contains(privileges, "ALL PRIVILEGES"))
-}
-
 func (s *server) each(ctx context.Context, what, query string, args []any, fn func(scan func(...any) error) error) error {
 	r, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {

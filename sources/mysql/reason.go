@@ -22,6 +22,7 @@ const (
 	reasonRenamed
 	reasonExchanged
 	reasonStatement
+	reasonReached
 	reasonUnknown
 	reasonIncident
 	reasonAnonymous
@@ -40,11 +41,13 @@ var reasons = map[reason]struct{ name, what, remedy string }{
 	reasonTruncated:  {"truncated", "it was truncated", ""},
 	reasonRenamed:    {"renamed", "it was renamed", ""},
 	reasonExchanged:  {"exchanged", "another table has taken its name, with rows that the binlog does not hold as its own: it is loaded anew by itself, now or when the log has been read up to here", ""},
-	reasonStatement:  {"statement", "a session with binlog_format = STATEMENT changed it, so that its rows are not in the binlog", "have that session use ROW (GRANT TRIGGER to the source's account lets this be narrowed to the tables that were changed)"},
-	reasonUnknown:    {"unknown", "the binlog holds a statement that is not known, which may have changed any table", "report the kind of statement that ran at the time that status shows for this table"},
-	reasonIncident:   {"incident", "the server reports that it lost events of its binlog (an INCIDENT event)", ""},
-	reasonAnonymous:  {"anonymous", "the binlog holds a transaction without a GTID", "SET GLOBAL gtid_mode = ON"},
-	reasonTorn:       {"torn", "the binlog holds a group without its end, as after a crash of the server's disk", ""},
+	reasonStatement:  {"statement", "a session with binlog_format = STATEMENT changed it, so that its rows are not in the binlog", "have that session use ROW"},
+	reasonReached: {"reached", "a session with binlog_format = STATEMENT may have changed it: by a trigger, a foreign key, a view or a statement about several tables, so that its rows are not in the binlog",
+		"have that session use ROW; an account that may not see triggers must expect them everywhere: GRANT TRIGGER ON *.* to the source's account leaves only the tables that can have been changed"},
+	reasonUnknown:   {"unknown", "the binlog holds a statement that is not known, which may have changed any table", "report the kind of statement that ran at the time that status shows for this table"},
+	reasonIncident:  {"incident", "the server reports that it lost events of its binlog (an INCIDENT event)", ""},
+	reasonAnonymous: {"anonymous", "the binlog holds a transaction without a GTID", "SET GLOBAL gtid_mode = ON"},
+	reasonTorn:      {"torn", "the binlog holds a group without its end, as after a crash of the server's disk", ""},
 }
 
 func (r reason) String() string { return reasons[r].name }

@@ -213,7 +213,7 @@ func (s *Source) start(ctx context.Context, srv *server, st *stream, resume inge
 		return err
 	}
 	st.status.read(st.pos.text(), time.Time{})
-	if st.tables.triggers, err = srv.triggers(ctx, s.capture); err != nil {
+	if st.tables.triggers, st.tables.unseen, err = srv.triggers(ctx); err != nil {
 		return err
 	}
 	if st.tables.views, err = srv.views(ctx); err != nil {

@@ -206,7 +206,7 @@ func (s *stream) apply(ctx context.Context, effects []effect, ev rowsEvent) erro
 		case doAppear:
 			err = s.appear(ctx, e.table)
 		case doTrigger:
-			s.tables.triggers[e.table.Schema] = true
+			s.tables.triggers[e.table] = true
 		case doView:
 			s.tables.views[e.table] = true
 		case doRefuse:

@@ -37,13 +37,14 @@ type table struct {
 type tables struct {
 	capture  capture
 	byName   map[ingest.TableName]*table
-	triggers map[string]bool // databases with triggers
+	triggers map[ingest.TableName]bool // tables with triggers
+	unseen   func(schema string) bool  // the account cannot see whether the tables of a database have some
 	views    map[ingest.TableName]bool
 	logged   bool // what foreign keys cascade to is in the log
 }
 
 func newTables(c capture) *tables {
-	return &tables{capture: c, byName: map[ingest.TableName]*table{}, triggers: map[string]bool{}, views: map[ingest.TableName]bool{}}
+	return &tables{capture: c, byName: map[ingest.TableName]*table{}, triggers: map[ingest.TableName]bool{}, unseen: func(string) bool { return false }, views: map[ingest.TableName]bool{}}
 }
 
 // add registers a table that the configuration captures.
@@ -97,7 +98,10 @@ func (ts *tables) which(f func(*table) bool) []ingest.TableName {
 	return out
 }
 
-func (ts *tables) hasTriggers(schema string) bool { return ts.triggers[schema] }
+// hasTriggers is true where nobody can tell. The server's own database can have none.
+func (ts *tables) hasTriggers(n ingest.TableName) bool {
+	return ts.triggers[n] || n.Schema != "mysql" && ts.unseen(n.Schema)
+}
 
 func (ts *tables) view(n ingest.TableName) bool { return ts.views[n] }
 
