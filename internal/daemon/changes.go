@@ -59,6 +59,39 @@ func (r topicReader) changes(ctx context.Context, topic string, from, to []windo
 	return nil
 }
 
+// loaded reads on from a cut to the log's end, for a batch of a load that no later owner has voided.
+func (r topicReader) loaded(ctx context.Context, topic string, from []window.PartCut) (found bool, err error) {
+	cl, err := kafka.New(r.cfg)
+	if err != nil {
+		return false, err
+	}
+	defer cl.Close()
+	bounds, err := kafka.Offsets(ctx, cl, topic)
+	if err != nil {
+		return false, fmt.Errorf("reading the log: %w", err)
+	}
+	var ranges []kafka.Range
+	at := append([]window.PartCut(nil), from...)
+	for p, b := range bounds[topic] {
+		if p < len(from) {
+			ranges = append(ranges, kafka.Range{Topic: topic, Partition: p, From: max(from[p].Offset, b.Start), To: b.End})
+		}
+	}
+	err = kafka.Read(ctx, r.cfg, ranges, func(p int, rec *kgo.Record) error {
+		h, _, err := ingest.ParseRecord(rec.Value)
+		if err != nil || h.Epoch < at[p].Epoch {
+			return err
+		}
+		at[p].Epoch = h.Epoch
+		found = found || h.Kind == ingest.BatchRecord && h.Flags&ingest.FlagLoad != 0
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("reading the log: %w", err)
+	}
+	return found, nil
+}
+
 // rows calls fn with the rows of a batch from first on.
 func rows(payload []byte, first int, fn func(*ingest.Schema, arrow.RecordBatch, int) error) error {
 	b, err := ingest.DecodeBatch(payload)

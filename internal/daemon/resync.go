@@ -245,11 +245,25 @@ func (t *targets) answer() console.ResyncAnswer {
 	return out
 }
 
-// loadedAnew reports whether a table has begun another generation since it was read: the log between the cuts then holds rows
-// that do not count.
-func (v *verification) loadedAnew(ctx context.Context, t *target) (bool, error) {
+// loadedAnew reports whether a generation of the table began behind the cut before the snapshot: what the log holds between is
+// of two contents then.
+func (v *verification) loadedAnew(ctx context.Context, before window.Fence, t *target) (bool, error) {
 	r, err := v.registry(ctx)
-	return generationOf(r, t.topic) != t.generation, err
+	if err != nil || generationOf(r, t.topic) != t.generation {
+		return err == nil, err
+	}
+	read := before.Cut[v.source].Topics[t.topic]
+	for _, rt := range tables(r) {
+		if rt.Topic != t.topic || rt.Base == nil {
+			continue
+		}
+		for p, base := range rt.Base.Parts {
+			if p < len(read) && base.Offset > read[p].Offset {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 func generationOf(r *ingest.Registry, topic string) int {

@@ -23,7 +23,7 @@ func (r *runtime) source(ctx context.Context, p *config.Project, s *config.Sourc
 		if !errors.Is(err, ingest.ErrAnew) {
 			return err
 		}
-		r.daemon.o.Event(Event{At: time.Now(), Unit: "source/" + s.Name, What: "source " + s.Name + " loads tables anew, as requested"})
+		r.daemon.o.Event(Event{At: time.Now(), Unit: "source/" + s.Name, What: "source " + s.Name + " loads tables anew"})
 		for _, pl := range p.Pipelines { // one that has lost its part of the log has waited for this
 			r.daemon.manager.again("pipeline/" + pl.Name)
 		}

@@ -98,6 +98,11 @@ func (v verifier) source(ctx context.Context, pl *config.Pipeline, s *config.Sou
 		return now[s.Name], err
 	}, pipeline: pl.Name, source: s.Name, from: from, sink: v.r.assembly.Warehouse, reader: reader,
 		log: topicReader{cfg: v.r.log.cfg, store: v.r.assembly.Store, dir: dir}, request: q, every: 500 * time.Millisecond,
+		loading: func(ctx context.Context, table ingest.TableName) (bool, error) {
+			points, err := ingest.Checkpoints(ctx, v.r.log.cfg)
+			l, begun := points[s.Name].Loads[table.String()]
+			return begun && !l.Done, err
+		},
 		failed: func() error {
 			if u := v.r.daemon.manager.state("pipeline/" + pl.Name); u.State == console.Failed {
 				return u.Err
