@@ -1,0 +1,374 @@
+package window
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidemill/tidemill/ingest"
+	"github.com/tidemill/tidemill/internal/grid"
+	"github.com/tidemill/tidemill/internal/oracle/cases"
+	"github.com/tidemill/tidemill/internal/sim"
+	"github.com/tidemill/tidemill/window/view"
+)
+
+var (
+	caseCount = flag.Int("cases", 0, "cases of TestCases; 0: as many as fit")
+	caseText  = flag.String("case", "", "run only this case of TestCases, which a failure has printed")
+)
+
+// caseRun is a case with what is decided by chance around it: limits, loads, stops, the order of partitions.
+type caseRun struct {
+	c    *cases.Case
+	seed uint64
+	harm harm
+}
+
+// caseResult says what a run was made of.
+type caseResult struct {
+	steps, slices, empty, rows, restarts int
+	records                              int // of the log
+}
+
+// run is the core from end to end without a server: groups are stamped and sealed by ingest, appended to a log in memory,
+// followed in any order of partitions, collapsed and joined by DuckDB, and written as Parquet. Every publish is judged.
+func (r caseRun) run(ctx context.Context) (res caseResult, err error) {
+	dir, err := os.MkdirTemp(simRoot(), "case")
+	if err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	rng := rand.New(rand.NewPCG(r.seed, 21))
+	log := newSimLog(nil, r.harm)
+	sink := &caseSink{c: r.c, tables: map[string]*caseTable{}}
+	for n := range cases.Sources {
+		s := newCaseSource(r.c, n, rng)
+		s.torn = r.harm.torn
+		if rng.IntN(3) == 0 {
+			s.stopAt = rng.IntN(len(s.groups) + 1)
+		}
+		sink.sources = append(sink.sources, s)
+		if err := r.write(ctx, rng, log, s); err != nil {
+			return res, fmt.Errorf("source %s: %w", s.name, err)
+		}
+	}
+	res.records = log.Grown()
+	res.restarts, err = r.publish(ctx, rng, log, sink, dir)
+	if sink.wrong != nil {
+		err = sink.wrong
+	}
+	for _, st := range sink.steps {
+		if !st.Final {
+			res.slices++
+		}
+	}
+	res.steps, res.rows = len(sink.steps), sink.checked
+	return res, err
+}
+
+// write lets owners of a source write its log, one after the other.
+func (r caseRun) write(ctx context.Context, rng *rand.Rand, log *simLog, s *caseSource) error {
+	g, err := grid.New(caseWindow)
+	if err != nil {
+		return err
+	}
+	slice := int64(0)
+	if rng.IntN(2) == 0 {
+		slice = 100 + rng.Int64N(1000)
+	}
+	for owners := 1; ; owners++ {
+		stops := s.stopAt >= 0 && s.stopAt < len(s.groups)
+		err := ingest.StreamTo(ctx, ingest.Config{
+			Source: s.name, Owner: fmt.Sprint("owner-", owners), Grid: g, Partitions: 2, Grace: time.Second, SliceBytes: slice,
+			FlushBytes: 20 + rng.IntN(400), MaxSkew: time.Minute, Now: func() time.Time { return s.now },
+		}, log.source(nil, false), s)
+		if err != nil || !stops {
+			return err
+		}
+	}
+}
+
+// publish runs the pipeline until the last window is in the warehouse; it may be stopped once, and may lose its disk.
+func (r caseRun) publish(ctx context.Context, rng *rand.Rand, log *simLog, sink *caseSink, dir string) (restarts int, err error) {
+	last := sink.sources[0].end.Truncate(caseWindow)
+	stopAfter, lose := -1, rng.IntN(2) == 0
+	if rng.IntN(6) == 0 {
+		stopAfter = 1 + rng.IntN(3)
+	}
+	plan := &casePlan{c: r.c, compiled: map[string]*view.View{}}
+	cfg := Config{
+		Name: "care", Owner: "test", Sources: cases.Sources, Wants: func(string, ingest.TableName) bool { return true }, Plan: plan.plan,
+		Store: dirStore{filepath.Join(dir, "lake")}, Sink: sink, Dir: filepath.Join(dir, "local"), Tracer: tracenoop.Tracer{}, Meter: metricnoop.Meter{}, Grace: time.Second,
+		StateMemory: 128 << 20, StateThreads: 1, SnapshotEvery: 100,
+	}
+	if rng.IntN(4) == 0 {
+		cfg.Memory = 1 + rng.Int64N(2000) // spills
+	}
+	cfg.env = log.pipeline(nil)
+	cfg.env.follow = func() (follower, error) {
+		return newCaseFollower(log, r.seed), nil
+	}
+	for ; ; restarts++ {
+		run, stop := context.WithTimeout(ctx, 10*time.Second)
+		sink.after = func(published int) {
+			if published == stopAfter || sink.fence.Step.Final && !sink.fence.Step.End.Before(last) {
+				stop()
+			}
+		}
+		p, err := New(cfg)
+		if err == nil {
+			err = p.Run(run)
+		}
+		late := errors.Is(run.Err(), context.DeadlineExceeded)
+		stop()
+		switch f, ferr := sink.Fence(ctx, ""); {
+		case err != nil:
+			return restarts, err
+		case late:
+			return restarts, fmt.Errorf("nothing goes on: %+v", p.Status().Missing)
+		case ferr == nil && f.Step.Final && !f.Step.End.Before(last):
+			return restarts, nil
+		}
+		stopAfter = -1
+		if lose {
+			if err := os.RemoveAll(cfg.Dir); err != nil {
+				return restarts, err
+			}
+		}
+	}
+}
+
+// casePlan replicates every table and compiles the views; one view over the same columns is compiled once.
+type casePlan struct {
+	c        *cases.Case
+	compiled map[string]*view.View
+}
+
+func (p *casePlan) plan(ctx context.Context, registries map[string]*ingest.Registry) (*Plan, error) {
+	out := &Plan{}
+	var tables []view.Table
+	prints := map[string]uint64{}
+	for _, name := range cases.Sources {
+		r := registries[name]
+		if r == nil {
+			return nil, fmt.Errorf("no registry of %s", name)
+		}
+		for _, t := range r.Tables {
+			out.Replicas = append(out.Replicas, Replica{t.Topic, WarehouseTable{"raw_" + name, t.Schema.Table.Name}})
+			tables = append(tables, view.Table{Input: t.Topic, Source: name, Schema: &t.Schema})
+			prints[t.Schema.Table.Name] = t.Schema.Fingerprint()
+		}
+	}
+	for i := range p.c.Views {
+		v := &p.c.Views[i]
+		name := fmt.Sprint("v", i)
+		key := name
+		for _, r := range v.Rels {
+			key += fmt.Sprint(" ", prints[p.c.Tables[r.Table].Name])
+		}
+		if p.compiled[key] == nil {
+			c, err := view.Compile(ctx, view.Spec{Name: name, SQL: v.SQL(p.c), Key: v.Key(p.c)}, tables)
+			if err != nil {
+				return nil, fmt.Errorf("%w\n%s", err, v.SQL(p.c))
+			}
+			p.compiled[key] = c
+		}
+		out.Views = append(out.Views, JoinedView{Table: WarehouseTable{"mart", name}, View: p.compiled[key]})
+	}
+	return out, nil
+}
+
+// caseFollower gives lots of any size from any of the partitions. Steps are taken beside it: they add, pause and resume.
+type caseFollower struct {
+	mu    sync.Mutex
+	inner simFollower
+	rng   *rand.Rand
+	more  chan struct{} // something may have become readable
+}
+
+func newCaseFollower(log *simLog, seed uint64) *caseFollower {
+	inner := simFollower{log: log, next: map[sim.Lane]int64{}, paused: map[sim.Lane]bool{}}
+	return &caseFollower{inner: inner, rng: rand.New(rand.NewPCG(seed, 22)), more: make(chan struct{}, 1)}
+}
+
+func (f *caseFollower) PollRecords(ctx context.Context, most int) kgo.Fetches {
+	for {
+		if out := f.lot(most); out != nil {
+			return out
+		}
+		select {
+		case <-ctx.Done():
+			return kgo.NewErrFetch(ctx.Err())
+		case <-f.more:
+		}
+	}
+}
+
+func (f *caseFollower) lot(most int) kgo.Fetches {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lanes := f.inner.grown()
+	if len(lanes) == 0 {
+		return nil
+	}
+	at := lanes[f.rng.IntN(len(lanes))]
+	left := int64(len(f.inner.log.Records(at))) - f.inner.next[at]
+	n := min(1+f.rng.Int64N(left), int64(most))
+	records := f.inner.log.records(at, f.inner.next[at], f.inner.next[at]+n)
+	f.inner.next[at] += n
+	return kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: at.Topic, Partitions: []kgo.FetchPartition{{Partition: int32(at.Partition), Records: records}}}}}}
+}
+
+// change does something to the follower under its lock and lets it look again.
+func (f *caseFollower) change(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+	select {
+	case f.more <- struct{}{}:
+	default:
+	}
+}
+
+func (f *caseFollower) AddConsumePartitions(p map[string]map[int32]kgo.Offset) {
+	f.change(func() { f.inner.AddConsumePartitions(p) })
+}
+
+func (f *caseFollower) PauseFetchPartitions(p map[string][]int32) (out map[string][]int32) {
+	f.change(func() { out = f.inner.PauseFetchPartitions(p) })
+	return out
+}
+
+func (f *caseFollower) ResumeFetchPartitions(p map[string][]int32) {
+	f.change(func() { f.inner.ResumeFetchPartitions(p) })
+}
+
+func (f *caseFollower) PurgeTopicsFromClient(...string) {}
+func (f *caseFollower) Close()                          {}
+func (f *caseFollower) Name(topic string) string        { return topic }
+func (f *caseFollower) Plain(name string) string        { return name }
+
+// TestCases is the property of the core: whatever the tables, the views and the changes are, every window equals what the
+// views mean. A view of a case over its history is counted as one.
+func TestCases(t *testing.T) {
+	if *caseText != "" {
+		c, err := cases.Parse(*caseText)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := caseRun{c: c, seed: *seed}.run(t.Context())
+		t.Logf("%+v\n%s", res, c.Describe())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	n := simCases
+	if *caseCount > 0 {
+		n = *caseCount
+	}
+	var sum caseResult
+	var mu sync.Mutex
+	views, began, cpu := 0, time.Now(), cpuTime()
+	eachCase(t, n, func(seed uint64) error {
+		c := cases.New(seed, cases.Options{})
+		res, err := caseRun{c: c, seed: seed}.run(t.Context())
+		mu.Lock()
+		defer mu.Unlock()
+		views += len(c.Views)
+		sum.steps, sum.slices, sum.rows, sum.restarts, sum.records = sum.steps+res.steps, sum.slices+res.slices, sum.rows+res.rows, sum.restarts+res.restarts, sum.records+res.records
+		return err
+	})
+	took, cpu := time.Since(began), cpuTime()-cpu
+	t.Logf("%d histories, %d cases (a view over a history): %d windows, %d of them slices, %d rows compared, %d records, %d restarts; %.0f cases a minute, %.0f a CPU minute",
+		n, views, sum.steps, sum.slices, sum.rows, sum.records, sum.restarts, float64(views)/took.Minutes(), float64(views)/cpu.Minutes())
+	if !t.Failed() && (sum.slices == 0 || sum.restarts == 0) {
+		t.Error("no slice, or no restart: the cases have become tame")
+	}
+}
+
+// eachCase runs fn for the seeds of n cases, as many at a time as there are processors, until one has failed, and shows the
+// smallest case that fails like it.
+func eachCase(t *testing.T, n int, fn func(seed uint64) error) {
+	var next atomic.Uint64
+	next.Store(*from)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for s := next.Add(1) - 1; s < *from+uint64(n) && !t.Failed(); s = next.Add(1) - 1 {
+				if err := fn(s); err != nil {
+					t.Error(smallest(t, caseRun{c: cases.New(s, cases.Options{}), seed: s}, err))
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// smallest shrinks a case that fails and writes it down.
+func smallest(t *testing.T, r caseRun, err error) string {
+	was := err
+	r.c, _ = cases.Shrink(r.c, time.Minute, func(c *cases.Case) bool {
+		_, e := caseRun{c: c, seed: r.seed, harm: r.harm.again()}.run(t.Context())
+		if e == nil || !alike(e, was) {
+			return false
+		}
+		err = e
+		return true
+	})
+	return fmt.Sprintf("seed %d: %v\nthe smallest case that fails like it: %v\n%s\nrun it again: go test ./window -run 'TestCases$' -v -seed %d -case %s",
+		r.seed, was, err, r.c.Describe(), r.seed, shellQuote(r.c.String()))
+}
+
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// alike reports whether two runs failed in one way: the oracle's, or one that is worded alike.
+func alike(a, b error) bool { return way(a) == way(b) }
+
+func way(err error) string {
+	text := err.Error()
+	for _, w := range []string{"rows are wrong", "operations in one window", "with an equal row", "was not there", "nothing goes on"} {
+		if strings.Contains(text, w) {
+			return w
+		}
+	}
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, text[:min(len(text), 80)])
+}
+
+// again is a harm that has not been done yet.
+func (m harm) again() harm {
+	if m.state != nil {
+		m.state = &harmed{highest: map[sim.Lane]int64{}}
+	}
+	return m
+}
+
+// cpuTime is the processor time this process has used: the figure to read on a machine that does other things as well.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
