@@ -8,8 +8,10 @@ import (
 
 // Options say which cases are made. The zero value makes all.
 type Options struct {
-	Views   int // at most; 0: 4
-	Windows int // about how many windows of ten seconds the groups go over; 0: 4
+	Views   int // 0: 6
+	Windows int // about how many windows of ten seconds the groups go over; 0: 3
+	// History is the number of the history, and of the rows before it, over the tables and views of the seed.
+	History uint64
 	// MySQL leaves out what those servers do not have: JSON in a key.
 	MySQL bool
 }
@@ -27,17 +29,21 @@ type generator struct {
 func New(seed uint64, o Options) *Case {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 4)), o: o, c: &Case{}, used: map[int]map[string]bool{}}
 	if g.o.Views == 0 {
-		g.o.Views = 4
+		g.o.Views = 6
 	}
 	if g.o.Windows == 0 {
-		g.o.Windows = 4
+		g.o.Windows = 3
 	}
 	g.shared = []Kind{Int64, Text, Kind(g.IntN(len(kinds)))}
 	for i := range 2 + g.IntN(3) {
 		g.table(i)
 	}
-	for range 1 + g.IntN(g.o.Views) {
+	for range g.o.Views {
 		g.c.Views = append(g.c.Views, g.view())
+	}
+	g.Rand = rand.New(rand.NewPCG(seed, 5+o.History))
+	for i := range g.c.Tables {
+		g.rows(&g.c.Tables[i])
 	}
 	g.history()
 	return g.c
@@ -65,6 +71,11 @@ func (g *generator) table(i int) {
 	for n := range g.IntN(4) {
 		t.Columns = append(t.Columns, Column{fmt.Sprint("p", n), Kind(g.IntN(len(kinds)))})
 	}
+	g.c.Tables = append(g.c.Tables, t)
+}
+
+// rows are what the table holds before anything happens.
+func (g *generator) rows(t *Table) {
 	now := &Content{t.Columns, t.Key, map[string][]int{}}
 	for range g.IntN(7) {
 		row := g.row(now)
@@ -74,7 +85,6 @@ func (g *generator) table(i int) {
 			t.Rows = append(t.Rows, row)
 		}
 	}
-	g.c.Tables = append(g.c.Tables, t)
 }
 
 // value is an index of a kind's domain. The first few values are likely, so that rows meet.
