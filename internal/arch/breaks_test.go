@@ -143,7 +143,7 @@ func (b *breaking) run(ctx context.Context, tree string) (said string, err error
 	defer os.WriteFile(path, text, 0o600)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "duckdb_arrow", "-count=1", "-timeout", "4m", "-run", "^"+b.test+"$", b.pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "duckdb_arrow", "-vet=off", "-ldflags=-s -w", "-count=1", "-timeout", "4m", "-run", "^"+b.test+"$", b.pkg)
 	cmd.Dir = tree
 	cmd.WaitDelay = time.Minute
 	out, err := cmd.CombinedOutput()

@@ -225,14 +225,16 @@ func (t *Table) Create(name string) string {
 	return fmt.Sprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s))", name, strings.Join(cols, ", "), strings.Join(key, ", "))
 }
 
-// Literal writes a value for MySQL and MariaDB.
+// Literal writes a value for MySQL and MariaDB, in a session whose zone is UTC.
 func (k Kind) Literal(i int) string {
 	v := k.Value(i)
 	switch {
-	case k == Bool && !v.Null:
+	case v.Null:
+		return "NULL"
+	case k == Bool:
 		return map[string]string{"false": "b'0'", "true": "b'1'"}[v.Text]
-	case k == TimestampTZ && !v.Null: // the session's zone is UTC
-		return quote(v)
+	case k >= Int16 && k <= Wide: // a decimal and a text would be compared as floating-point numbers
+		return v.Text
 	}
 	return quote(v)
 }
