@@ -408,3 +408,26 @@ func cpuTime() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// TestCasesSeeHarm: a log that loses, doubles or misplaces what was appended, or a source that tears a group, must be noticed,
+// or TestCases proves nothing. The smallest case that notices it is small.
+func TestCasesSeeHarm(t *testing.T) {
+	for name, m := range map[string]harm{
+		"a batch is lost":                  {kind: "a batch is lost"},
+		"a batch is replayed":              {kind: "a batch is replayed"},
+		"a seal comes before its last row": {kind: "a seal comes before its last row"},
+		"a group is torn":                  {torn: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= 40; seed++ {
+				m.state = &harmed{highest: map[sim.Lane]int64{}}
+				r := caseRun{c: cases.New(seed, cases.Options{Views: 1}), seed: seed, harm: m}
+				if _, err := r.run(t.Context()); err != nil {
+					t.Logf("seed %d: %.300s", seed, err.Error())
+					return
+				}
+			}
+			t.Error("no case notices it")
+		})
+	}
+}

@@ -56,8 +56,10 @@ func TestCasesOnTheLine(t *testing.T) {
 		t.Run(c.String(), func(t *testing.T) {
 			l := newCaseLine(t, c)
 			d := l.run(t)
+			l.begun(t, 4*time.Minute)
 			l.change(t, 2)
 			d.kill()
+			l.change(t, 3)
 			d = l.run(t)
 			l.change(t, 1)
 			l.published(t, 5*time.Minute)
@@ -186,10 +188,19 @@ func (l *caseLine) project(t *testing.T) {
 	l.vars = append(l.vars, "SOURCE_PASSWORD="+password)
 }
 
+// begun waits until every pipeline has published its base: what comes then are changes.
+func (l *caseLine) begun(t *testing.T, within time.Duration) {
+	t.Helper()
+	eventually(t, within, "every pipeline has published", func() bool {
+		rows, err := l.ask(t.Context(), "select cast(count(*) as text) as n from tidemill.fence where window_start is not null")
+		return err == nil && len(rows) == 1 && rows[0]["n"] == fmt.Sprint(len(l.cases))
+	})
+}
+
 // change carries out one share of the groups that are left, the cases by turns, about as fast as their histories say.
 func (l *caseLine) change(t *testing.T, share int) {
 	t.Helper()
-	pace := time.NewTicker(200 * time.Millisecond)
+	pace := time.NewTicker(500 * time.Millisecond)
 	defer pace.Stop()
 	ends := make([]int, len(l.cases))
 	for i, x := range l.cases {
