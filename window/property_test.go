@@ -1,6 +1,7 @@
 package window
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -39,6 +40,8 @@ type caseRun struct {
 	seed uint64
 	harm harm
 	plan *casePlan // of the same tables and views; nil: a new one
+	// patience is how long a run may take before it counts as one that hangs. Default 3 min: the machine may be busy.
+	patience time.Duration
 }
 
 // caseResult says what a run was made of.
@@ -129,7 +132,7 @@ func (r caseRun) publish(ctx context.Context, rng *rand.Rand, log *simLog, sink 
 		return newCaseFollower(log, r.seed), nil
 	}
 	for ; ; restarts++ {
-		run, stop := context.WithTimeout(ctx, 10*time.Second)
+		run, stop := context.WithTimeout(ctx, cmp.Or(r.patience, 3*time.Minute))
 		sink.after = func(published int) {
 			if published == stopAfter || sink.fence.Step.Final && !sink.fence.Step.End.Before(last) {
 				stop()
@@ -361,7 +364,7 @@ const histories = 4
 func smallest(t *testing.T, r caseRun, err error) string {
 	was := err
 	r.c, _ = cases.Shrink(r.c, time.Minute, func(c *cases.Case) bool {
-		_, e := caseRun{c: c, seed: r.seed, harm: r.harm.again()}.run(t.Context())
+		_, e := caseRun{c: c, seed: r.seed, harm: r.harm.again(), patience: 15 * time.Second}.run(t.Context())
 		if e == nil || !alike(e, was) {
 			return false
 		}
