@@ -50,7 +50,12 @@ func check(path string, s Schema) (r Report, err error) {
 	r = Report{Rows: pf.NumRows(), RowGroups: len(pf.RowGroups()), Digest: make(Digest, len(cols))}
 	for g, rg := range pf.RowGroups() {
 		for i, chunk := range rg.ColumnChunks() {
-			if err := checkChunk(&pf.Metadata().RowGroups[g].Columns[i].MetaData); err != nil {
+			m := &pf.Metadata().RowGroups[g].Columns[i].MetaData
+			err := checkChunk(m)
+			if err == nil {
+				err = checkPages(f, m)
+			}
+			if err != nil {
 				return r, fmt.Errorf("row group %d, column %s: %w", g, cols[i].Name, err)
 			}
 			n, err := digestChunk(chunk, &r.Digest[i])

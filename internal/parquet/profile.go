@@ -1,8 +1,12 @@
 package parquet
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 
+	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/tidemill/tidemill/ingest"
@@ -57,13 +61,31 @@ func checkChunk(m *format.ColumnMetaData) error {
 			return fmt.Errorf("encoding %s is outside the profile", e)
 		}
 	}
-	if len(m.EncodingStats) == 0 {
-		return fmt.Errorf("no page statistics: the page version cannot be checked")
+	return nil
+}
+
+// checkPages reads the header of each page of a column chunk. What the footer says of page types cannot be trusted: arrow-go
+// writes there that pages of version 2 are of version 1.
+func checkPages(f io.ReaderAt, m *format.ColumnMetaData) error {
+	start := m.DataPageOffset
+	if m.DictionaryPageOffset > 0 {
+		start = min(start, m.DictionaryPageOffset)
 	}
-	for _, s := range m.EncodingStats {
-		if s.PageType != format.DataPage && s.PageType != format.DictionaryPage {
-			return fmt.Errorf("page type %s, want data page V1", s.PageType)
+	r := bufio.NewReader(io.NewSectionReader(f, start, m.TotalCompressedSize))
+	d := thrift.NewDecoder(new(thrift.CompactProtocol).NewReader(r))
+	for pages := 0; ; pages++ {
+		if _, err := r.Peek(1); errors.Is(err, io.EOF) && pages > 0 {
+			return nil
+		}
+		var h format.PageHeader
+		if err := d.Decode(&h); err != nil {
+			return fmt.Errorf("reading the header of page %d: %w", pages, err)
+		}
+		if h.Type != format.DataPage && h.Type != format.DictionaryPage {
+			return fmt.Errorf("page type %s, want data page V1", h.Type)
+		}
+		if _, err := r.Discard(int(h.CompressedPageSize)); err != nil {
+			return fmt.Errorf("reading page %d: %w", pages, err)
 		}
 	}
-	return nil
 }
