@@ -5,4 +5,4 @@ package window
 // With the race detector a world takes ten times as long.
 const simSeeds, replaySeeds = 150, 20
 
-const simCases = 60
+const simCases = 40
