@@ -162,7 +162,7 @@ func (b *breaking) run(ctx context.Context, dir string) (said string, err error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "duckdb_arrow", "-overlay", overlay, "-vet=off", "-ldflags=-s -w", "-count=1", "-timeout", "4m", "-run", "^"+b.test+"$", b.pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "duckdb_arrow failpoint", "-overlay", overlay, "-vet=off", "-ldflags=-s -w", "-count=1", "-timeout", "4m", "-run", "^"+b.test+"$", b.pkg)
 	cmd.Dir = root
 	cmd.WaitDelay = time.Minute
 	out, err := cmd.CombinedOutput()
