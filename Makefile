@@ -10,6 +10,10 @@ PACKAGES ?= ./...
 # Tests that kill a process at a named point need the points compiled in; without the tag they would be skipped.
 KILL_TEST ?= go test $(TEST_FLAGS) -tags "duckdb_arrow failpoint" ./internal/failpoint ./sinks/duckdb
 
+# Ten thousand simulated worlds and some thousand random cases: with the race detector they would take ten times as long, so that
+# the run above has a few hundred only.
+SIM_TEST ?= go test -timeout 20m ./ingest ./window -v -run '^(TestCrashesAndZombies|TestWorld|TestCases)$$'
+
 .PHONY: run build test chaos bench lint clean
 
 run: build
@@ -22,7 +26,7 @@ build:
 # TIDEMILL_REQUIRE=all, as in CI, it fails instead.
 test: bin/clinic
 	@bin/clinic install --soft
-	@status=0; go test $(TEST_FLAGS) $(PACKAGES) || status=$$?; $(KILL_TEST) || status=$$?; bin/clinic check --missing; exit $$status
+	@status=0; go test $(TEST_FLAGS) $(PACKAGES) || status=$$?; $(KILL_TEST) || status=$$?; $(SIM_TEST) || status=$$?; bin/clinic check --missing; exit $$status
 
 # Breaks the line on purpose for as long as you like: N SIGKILLs of the daemon on four lines, and a round of every other
 # fault for each hundred of them. Each test prints its toll; `-seed` in its output repeats what was drawn.

@@ -191,11 +191,18 @@ func TestCrashesAndZombies(t *testing.T) {
 	if *seeds > 0 {
 		n = uint64(*seeds)
 	}
+	var tally sim.Tally
 	eachSeed(t, n, func(t *testing.T, seed uint64) {
-		if _, err := simulate(t, simRun{seed, -1, -1, harm{}}); err != nil {
+		s, err := simulate(t, simRun{seed, -1, -1, harm{}})
+		if err != nil {
 			t.Error(shortest(t, simRun{seed, -1, -1, harm{}}, err))
 		}
+		tally.Add(s.World)
 	})
+	t.Log(tally.String())
+	if never := tally.Never(); n > 100 && len(never) > 0 && !t.Failed() {
+		t.Errorf("never happened: %v", never)
+	}
 }
 
 // eachSeed runs fn for every seed, two at a time, until one has failed.

@@ -421,11 +421,13 @@ func TestWorld(t *testing.T) {
 	}
 	var published, started atomic.Int64
 	var restarts [restore + 1]atomic.Int64
+	var tally sim.Tally
 	eachSeed(t, n, func(t *testing.T, seed uint64) {
 		s, err := simulate(t, simRun{seed, -1, -1, harm{}})
 		if err != nil {
 			t.Error(shortest(t, simRun{seed, -1, -1, harm{}}, err))
 		}
+		tally.Add(s.World)
 		published.Add(int64(len(s.warehouse.history)))
 		started.Add(int64(len(s.pipeline.owners)))
 		for what, times := range s.restarts {
@@ -433,6 +435,10 @@ func TestWorld(t *testing.T) {
 		}
 	})
 	t.Logf("%d worlds: %d publishes by %d owners of pipelines", n, published.Load(), started.Load())
+	t.Log(tally.String())
+	if never := tally.Never(); n > 100 && len(never) > 0 && !t.Failed() {
+		t.Errorf("never happened: %v", never)
+	}
 	for what := range restarts {
 		t.Logf("restarts that %s: %d", recovery(what), restarts[what].Load())
 		if n > 100 && restarts[what].Load() == 0 && !t.Failed() {

@@ -202,3 +202,22 @@ func TestOneCallerOfRegisterView(t *testing.T) {
 		}
 	}
 }
+
+// funcName is the name of a function, with its receiver's type before a dot.
+func funcName(d ast.Decl) string {
+	fn, ok := d.(*ast.FuncDecl)
+	if !ok {
+		return ""
+	}
+	if fn.Recv == nil {
+		return fn.Name.Name
+	}
+	of := fn.Recv.List[0].Type
+	if star, ok := of.(*ast.StarExpr); ok {
+		of = star.X
+	}
+	if generic, ok := of.(*ast.IndexExpr); ok {
+		of = generic.X
+	}
+	return of.(*ast.Ident).Name + "." + fn.Name.Name
+}

@@ -40,3 +40,13 @@ func TestWithout(t *testing.T) {
 		}
 	}
 }
+
+func TestSpaced(t *testing.T) {
+	for doc, want := range map[string]string{
+		`[1,2]`: `[1, 2]`, `{"a":1,"b":[true,null]}`: `{"a": 1, "b": [true, null]}`, `{"a": 1}`: `{"a": 1}`, `"x,y:z"`: `"x,y:z"`, `["a\",b",2]`: `["a\",b", 2]`,
+	} {
+		if got := spaced(doc); got != want {
+			t.Errorf("%s: %s, want %s", doc, got, want)
+		}
+	}
+}

@@ -1,9 +1,12 @@
 package oracle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -100,10 +103,42 @@ func (r *Replay) apply(ev *replication.BinlogEvent) error {
 		return r.end()
 	case *replication.QueryEvent:
 		if q := string(e.Query); q != "BEGIN" && !isSavepoint(q) {
+			r.dropColumn(string(e.Schema), q)
 			return r.end() // COMMIT of a non-transactional group, or DDL
 		}
 	}
 	return nil
+}
+
+// The one definition that shows before the next row of its table does: every other change of columns brings NULLs.
+var dropped = regexp.MustCompile("(?i)^ALTER TABLE (?:`?([a-z0-9_]+)`?\\.)?`?([a-z0-9_]+)`? DROP COLUMN `?([a-z0-9_]+)`?$")
+
+func (r *Replay) dropColumn(schema, query string) {
+	m := dropped.FindStringSubmatch(query)
+	if m == nil || cmp.Or(m[1], schema) != r.server.Database {
+		return
+	}
+	r.pending = append(r.pending, func() {
+		t := r.Tables[m[2]]
+		if t == nil {
+			return
+		}
+		var cols []Column
+		key := slices.Clone(t.Key)
+		for i, c := range t.Columns {
+			switch {
+			case c.Name != m[3]:
+				cols = append(cols, c)
+			default:
+				for k := range key {
+					if key[k] > i {
+						key[k]--
+					}
+				}
+			}
+		}
+		t.widen(cols, key)
+	})
 }
 
 func isSavepoint(q string) bool { return len(q) >= 9 && (q[:9] == "SAVEPOINT" || q[:9] == "savepoint") }

@@ -65,6 +65,8 @@ func canonicalRow(t *replication.TableMapEvent, row []any) ([]Val, error) {
 			out[i] = null
 		case strings.HasPrefix(pgType(t, i), "timestamp"):
 			out[i] = Val{Text: TrimFraction(text)}
+		case t.ColumnType[i] == mysql.MYSQL_TYPE_JSON:
+			out[i] = Val{Text: spaced(text)}
 		case t.ColumnType[i] == mysql.MYSQL_TYPE_BIT && t.ColumnMeta[i] == 1: // BIT(1) is a bool
 			out[i] = Val{Text: strconv.FormatBool(text != "0")}
 		default:
@@ -75,6 +77,29 @@ func canonicalRow(t *replication.TableMapEvent, row []any) ([]Val, error) {
 		}
 	}
 	return out, nil
+}
+
+// spaced is a JSON document with the server's own spaces, one behind each comma and colon: go-mysql renders some with none.
+func spaced(doc string) string {
+	var b strings.Builder
+	quoted, escaped := false, false
+	for _, c := range []byte(doc) {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted && c == '\\':
+			escaped = true
+		case c == '"':
+			quoted = !quoted
+		case c == ' ' && !quoted:
+			continue
+		}
+		b.WriteByte(c)
+		if !quoted && (c == ',' || c == ':') {
+			b.WriteByte(' ')
+		}
+	}
+	return b.String()
 }
 
 func canonical(v any, enum, set []string) (string, error) {

@@ -25,11 +25,13 @@ type Process struct {
 	spared bool    // nothing happens to it
 	ready  []*call // as of the last collect
 	open   []*lane
+	newest int // post that has been done
 
 	mu    sync.Mutex // guards what follows while the process runs
 	calls []*call
 	lanes map[Lane]*lane
 	order []*lane
+	posts int
 	dead  bool
 	over  bool
 	err   error
@@ -71,6 +73,7 @@ type Flight struct {
 	Done   func(offset int64, err error)
 	Twice  bool // it may be done twice, as by a broker whose idempotence fails
 	Detail func() string
+	nth    int // of its process's posts
 }
 
 type lane struct {
@@ -165,6 +168,8 @@ func (p *Process) Post(at Lane, f Flight) {
 	case l.broken:
 		err = ErrBroken
 	default:
+		p.posts++
+		f.nth = p.posts
 		l.queue = append(l.queue, f)
 	}
 	p.mu.Unlock()

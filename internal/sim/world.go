@@ -38,7 +38,8 @@ type World struct {
 	ended  []*Process // not yet handed out
 	ghosts []ghost
 	events []event
-	awake  []*Process // reused
+	times  map[string]int // by what happened
+	awake  []*Process     // reused
 }
 
 // ghost is what a crashed process had in flight.
@@ -60,11 +61,31 @@ func New(o Options) *World {
 	if o.Steps == 0 {
 		o.Steps = 50_000
 	}
-	return &World{Rand: rand.New(rand.NewPCG(o.Seed, 1)), opts: o}
+	return &World{Rand: rand.New(rand.NewPCG(o.Seed, 1)), opts: o, times: map[string]int{}}
 }
 
 // Faults is how many faults have happened.
 func (w *World) Faults() int { return w.faults }
+
+// What may happen in a World. A simulation in which something of it never does proves less than it says.
+const (
+	Crashes   = "crashes"
+	Pauses    = "pauses"
+	Jumps     = "clocks that jump"
+	Broken    = "calls and appends that never arrive"
+	Lost      = "lost replies"
+	Doubled   = "appends done twice"
+	Late      = "late replies"
+	Ghostly   = "effects after a crash"
+	Reordered = "partitions out of order"
+	Aftermath = "crashes right after an effect"
+)
+
+// Happenings are all of them, in order.
+var Happenings = []string{Crashes, Aftermath, Pauses, Jumps, Broken, Lost, Doubled, Late, Ghostly, Reordered}
+
+// Times is how often each has happened.
+func (w *World) Times() map[string]int { return w.times }
 
 // Calm lets no further fault happen.
 func (w *World) Calm() { w.opts.Faults = 0 }
@@ -234,6 +255,7 @@ func (w *World) haunt() {
 	i := w.Rand.IntN(len(w.ghosts))
 	g := w.ghosts[i]
 	w.ghosts = slices.Delete(w.ghosts, i, i+1)
+	w.times[Ghostly]++
 	w.note(g.name, g.kind, g.where, "delivered after its crash", nil)
 	g.do()
 }
@@ -245,6 +267,7 @@ func (w *World) hits(p *Process, n int) bool { return !p.spared && w.Fault(n) }
 func (w *World) advance(p *Process) {
 	switch {
 	case p.doom == 0 && w.hits(p, 1):
+		w.times[Crashes]++
 		w.kill(p, "crash")
 		return
 	case p.doom > 0:
@@ -252,10 +275,12 @@ func (w *World) advance(p *Process) {
 	}
 	switch {
 	case w.hits(p, 300):
+		w.times[Pauses]++
 		p.until = w.steps + 10 + w.Rand.IntN(20<<w.Rand.IntN(6))
 		w.note(p.Name, "pause", "", fmt.Sprintf("until step %d", p.until), nil)
 		return
 	case w.hits(p, 300):
+		w.times[Jumps]++
 		p.skew = time.Duration(w.Rand.IntN(20_000)-15_000) * time.Millisecond
 		w.note(p.Name, "clock", "", fmt.Sprintf("jumps to %s beside the others'", p.skew), nil)
 	}
@@ -272,12 +297,15 @@ func (w *World) grant(p *Process, c *call) {
 	fate, err := "", error(nil)
 	switch {
 	case c.op.Faults && w.hits(p, 150):
+		w.times[Broken]++
 		fate, err = "broken before it", ErrBroken
 	case c.op.Faults && w.hits(p, 150):
+		w.times[Lost]++
 		fate, err = "done, the reply is lost", ErrBroken
 		_ = c.do()
 	case c.op.Faults && w.hits(p, 300):
 		_ = c.do()
+		w.times[Aftermath]++
 		w.note(p.Name, c.op.Kind, c.op.Where, "done, and it crashes", c.op.Detail)
 		p.drop(c)
 		c.reply <- ErrCrashed
@@ -312,21 +340,29 @@ func (w *World) deliver(p *Process, l *lane) {
 			continue
 		}
 		if w.hits(p, 400) {
+			w.times[Broken]++
 			w.note(p.Name, "append", l.name.String(), "broken before it", f.Detail)
 			w.breakLane(l)
 			return
 		}
+		if f.nth < p.newest {
+			w.times[Reordered]++
+		}
+		p.newest = max(p.newest, f.nth)
 		l.offset = f.Do()
 		twice := f.Twice && w.hits(p, 60)
 		if twice {
+			w.times[Doubled]++
 			l.offset = f.Do()
 		}
 		switch {
 		case w.hits(p, 400):
+			w.times[Lost]++
 			w.note(p.Name, "append", l.name.String(), "done, the reply is lost", f.Detail)
 			w.breakLane(l)
 			return
 		case w.Rand.IntN(6) == 0:
+			w.times[Late]++
 			w.note(p.Name, "append", l.name.String(), "done, the reply takes its time", f.Detail)
 			l.sent = true
 			return
