@@ -34,6 +34,7 @@ func Load(dir string, env func(string) (string, bool)) (*Project, error) {
 		}
 	}
 	l.references(&p)
+	l.jobs(&p)
 	return &p, l.problems.Err()
 }
 

@@ -41,10 +41,23 @@ func reflectSchema(v any) *jsonschema.Schema {
 			if t == durationType || t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(textType) {
 				return &jsonschema.Schema{Type: "string"}
 			}
+			if reflect.PointerTo(t).Implements(literalType) || hasShort(t) { // one value or a mapping
+				return &jsonschema.Schema{}
+			}
 			return nil
 		},
 	}
 	return r.ReflectFromType(reflect.Indirect(reflect.ValueOf(v)).Type())
+}
+
+var literalType = reflect.TypeFor[LiteralUnmarshaler]()
+
+func hasShort(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	_, ok := scalarField(reflect.New(t).Elem())
+	return ok
 }
 
 // sourceSchema is one branch per kind: the envelope and the kind's own keys, and no other.
