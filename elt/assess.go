@@ -206,7 +206,7 @@ func (s *Situation) mayRun(j *Job, w grid.Window, rec *Record, look look, st *St
 	stale := st.State == Stale
 	reset := s.requests().reset[j.Name][w.Start.Unix()]
 	if rec != nil {
-		st.Attempts = len(rec.since(reset))
+		st.Attempts = counted(rec.since(reset))
 	}
 	if rec != nil && rec.Open == nil && rec.exhausted(j, reset) && !s.revived(rec, look) {
 		last := rec.Failures[len(rec.Failures)-1]
@@ -254,10 +254,15 @@ func (s *Situation) earliest(j *Job, w grid.Window, rec *Record, st *Status) tim
 	if t := j.Spec.Run.NotBefore.Of(w, j.Calendar.Zone()); t.After(at) && st.Request == "" {
 		at = t
 	}
-	if st.Attempts > 0 {
-		if t := rec.Failures[len(rec.Failures)-1].At.Add(j.Spec.Retry.Backoff.After(st.Attempts)); t.After(at) {
-			at = t
-		}
+	if rec == nil || len(rec.Failures) == 0 {
+		return at
+	}
+	last := rec.Failures[len(rec.Failures)-1]
+	if last.Class == Stopped || last.At.Before(s.requests().reset[j.Name][w.Start.Unix()]) {
+		return at
+	}
+	if t := last.At.Add(j.Spec.Retry.Backoff.After(max(st.Attempts, 1))); t.After(at) {
+		at = t
 	}
 	return at
 }

@@ -167,23 +167,34 @@ func (r *Record) exhausted(j *Job, t time.Time) bool {
 		return false
 	}
 	last := failures[len(failures)-1]
-	return len(failures) >= j.Spec.Retry.Attempts || !j.retries(last.Class)
+	return counted(failures) >= j.Spec.Retry.Attempts || !j.retries(last.Class)
+}
+
+// counted is how many failures use up an attempt. One whose runner died does: the run itself may be what kills it.
+func counted(failures []*Entry) (n int) {
+	for _, e := range failures {
+		if e.Class != NotReady && e.Class != Overtaken && e.Class != Stopped {
+			n++
+		}
+	}
+	return n
 }
 
 // The classes of failures beside Transient and Conflict.
 const (
-	Lost      = "lost"    // the runner ended in the middle of it
-	TimedOut  = "timeout" //
-	BadSQL    = "sql"     // the statement or its result is refused
-	BadRows   = "checks"  // a check fails
-	NotReady  = "inputs"  // the inputs were not there any more when it began
-	Overtaken = "overtaken"
+	Lost      = "lost"      // the runner ended in the middle of it
+	TimedOut  = "timeout"   //
+	BadSQL    = "sql"       // the statement or its result is refused
+	BadRows   = "checks"    // a check fails
+	NotReady  = "inputs"    // the inputs were not there any more when it began
+	Overtaken = "overtaken" // another runner has made it
+	Stopped   = "stopped"   // the daemon was stopped
 )
 
 // retries reports whether a failure may pass by itself.
 func (j *Job) retries(class string) bool {
 	switch class {
-	case Lost, NotReady, Overtaken: // nothing was wrong with the job
+	case Lost, NotReady, Overtaken, Stopped: // nothing was wrong with the job
 		return true
 	case Transient, Conflict:
 		return slices.Contains(j.Spec.Retry.On, class)

@@ -19,6 +19,7 @@ type Probe struct {
 	sql        func(p probing) string // gives value and total
 	bad        func(p probing) string // condition of the rows that fail; nil when the check is not about rows
 	groups     []string               // columns that must not repeat, when it is about groups of rows
+	notNull    []string               // columns of the not_null check
 	columns    []string               // of the schema check, which needs no SQL
 	where      string
 }

@@ -23,6 +23,7 @@ func (b *checkBuilder) build() {
 	switch b.probe.Kind {
 	case "not_null":
 		b.list("not_null", c.NotNull)
+		b.probe.notNull = c.NotNull
 		b.rows(func(probing) string { return strings.Join(each(c.NotNull, "%s IS NULL"), " OR ") })
 	case "unique":
 		b.list("unique", c.Unique)

@@ -19,6 +19,8 @@ type Start struct {
 	Request     string
 	Inputs      Fingerprint
 	Reason      string // why a published interval is built again
+	// Upstream are the jobs that it reads, as they are when it is begun.
+	Upstream map[string]*Job
 }
 
 // Decision is what a look at the situation comes to. Rows are appended first, then runs are begun.
@@ -186,6 +188,12 @@ func (s *Situation) start(j *Job, st *Status) Start {
 	out := Start{Job: j, Interval: st.Interval, Generation: st.Generation + 1, Attempt: attempt, Provisional: st.Provisional, Request: st.Request, Inputs: st.Inputs}
 	if len(st.Reasons) > 0 {
 		out.Reason = st.Reasons[0].Text
+	}
+	out.Upstream = map[string]*Job{}
+	for _, in := range j.Inputs {
+		if up := s.Graph.Job(in.Job); up != nil {
+			out.Upstream[in.Job] = up
+		}
 	}
 	return out
 }
