@@ -42,8 +42,12 @@ func (c *cli) check(ctx context.Context) error {
 			}
 		}
 	}
-	_, err = fmt.Fprintf(c.out, "ok: project %s, %s, %s (%s, %s)\n", p.Name, count(len(p.Sources), "source"),
-		count(len(p.Pipelines), "pipeline"), count(replicas, "replica entry", "replica entries"), count(views, "view"))
+	jobs := ""
+	if len(p.Jobs) > 0 {
+		jobs = ", " + count(len(p.Jobs), "job")
+	}
+	_, err = fmt.Fprintf(c.out, "ok: project %s, %s, %s (%s, %s)%s\n", p.Name, count(len(p.Sources), "source"),
+		count(len(p.Pipelines), "pipeline"), count(replicas, "replica entry", "replica entries"), count(views, "view"), jobs)
 	return err
 }
 

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/mail"
@@ -49,6 +51,26 @@ type Webhook struct {
 	URL URL `yaml:"url" jsonschema:"required"`
 	// Secret signs the body: header Tidemill-Signature: sha256=HMAC.
 	Secret Secret `yaml:"secret"`
+}
+
+// Fingerprint tells two configurations apart, secrets included; it holds none of them.
+func (a Alerts) Fingerprint() string {
+	h := sha256.New()
+	for _, name := range keys(a.Slack) {
+		fmt.Fprintf(h, "slack %q %q\n", name, a.Slack[name].URL.Reveal())
+	}
+	for _, name := range keys(a.Mail) {
+		m := a.Mail[name]
+		fmt.Fprintf(h, "mail %q %q %q %q %q %q %q\n", name, m.To, m.From, m.Server, m.TLS, m.User, m.Password.Reveal())
+	}
+	for _, name := range keys(a.PagerDuty) {
+		fmt.Fprintf(h, "pagerduty %q %q %q\n", name, a.PagerDuty[name].Key.Reveal(), a.PagerDuty[name].URL.Reveal())
+	}
+	for _, name := range keys(a.Webhook) {
+		fmt.Fprintf(h, "webhook %q %q %q\n", name, a.Webhook[name].URL.Reveal(), a.Webhook[name].Secret.Reveal())
+	}
+	fmt.Fprintf(h, "%q %q\n", a.Console, a.Alive.Reveal())
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // Channels lists the addresses of all channels.

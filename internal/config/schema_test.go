@@ -8,7 +8,7 @@ import (
 )
 
 func TestSchemasFollowTheDecoder(t *testing.T) {
-	files, err := config.Schemas(map[string]any{"mysql": &mysqlLike{}})
+	files, err := config.Schemas(map[string]any{"mysql": &mysqlLike{}}, mysqlLike{})
 	if err != nil {
 		t.Fatal(err)
 	}
