@@ -120,6 +120,10 @@ func (s *Situation) assess(j *Job, w grid.Window) *Status {
 		st.Reasons = []Reason{{Text: "skipped by " + rec.Skip.Actor + ": " + rec.Skip.Reason}}
 		return st
 	}
+	if why := s.passedOver(j, w); why != "" && !wanted && (rec == nil || rec.Last == nil) {
+		st.State, st.Reasons = Skipped, []Reason{{Text: why}}
+		return st
+	}
 	look := s.look(j, w)
 	st.Inputs = look.inputs
 	if rec.Generation() > 0 {
@@ -132,6 +136,22 @@ func (s *Situation) assess(j *Job, w grid.Window) *Status {
 	st.Missed = rec.Generation() == 0 && !w.End.After(s.now())
 	s.mayRun(j, w, rec, look, st)
 	return st
+}
+
+// passedOver says why the job's catchup does not want an interval that nothing has happened to. It is no row of the ledger: a
+// job that begins long ago would write one for each.
+func (s *Situation) passedOver(j *Job, w grid.Window) string {
+	switch j.Spec.Run.Catchup {
+	case "latest":
+		if !j.Calendar.Next(w).End.After(s.now()) {
+			return "catchup: latest, and a later interval has ended"
+		}
+	case "none":
+		if at := s.Committed.History(j.Name).Registered; !at.IsZero() && w.End.Before(at) {
+			return "catchup: none, and it ended before the job was there"
+		}
+	}
+	return ""
 }
 
 // alive reports whether somebody runs an open run. A row of another epoch than ours is of a runner that has gone, or of one

@@ -58,11 +58,25 @@ func (s *Situation) interesting(j *Job) []*Status {
 	until := s.now()
 	horizon := s.Now.Add(-j.Spec.Late.Horizon.Duration)
 	pending := s.requests().pending[j.Name]
+	w := j.First
+	if from := j.Calendar.At(horizon); j.Spec.Run.Catchup != "all" && from.Start.After(w.Start) {
+		w = from // what is before it is passed over, or published and old
+	}
 	var out []*Status
-	for w := j.First; !w.End.After(until); w = j.Calendar.Next(w) {
+	for start, r := range pending { // asked for, wherever it is
+		if start < w.Start.Unix() && !r.Interval.End.After(until) {
+			out = append(out, s.Assess(j, r.Interval))
+		}
+	}
+	slices.SortFunc(out, func(a, b *Status) int { return a.Interval.Start.Compare(b.Interval.Start) })
+	for ; !w.End.After(until); w = j.Calendar.Next(w) {
 		_, wanted := pending[w.Start.Unix()]
 		rec := h.Of(w)
-		if !s.Deep && !wanted && rec != nil && rec.Open == nil && w.End.Before(horizon) && (rec.Published != nil || rec.Skip != nil) {
+		switch {
+		case wanted, rec != nil && rec.Open != nil:
+		case rec == nil && s.passedOver(j, w) != "":
+			continue
+		case !s.Deep && rec != nil && w.End.Before(horizon) && (rec.Published != nil || rec.Skip != nil):
 			continue
 		}
 		out = append(out, s.Assess(j, w))
@@ -70,28 +84,16 @@ func (s *Situation) interesting(j *Job) []*Status {
 	return out
 }
 
-// passOver writes off what catchup and overlap do not want, and returns what is due.
+// passOver writes off what overlap does not want, and returns what is due.
 func (s *Situation) passOver(j *Job, list []*Status) (rows []Entry, due []*Status) {
 	busy := s.busy(j.Name)
-	h := s.Committed.History(j.Name)
-	newest := len(list) - 1
-	for i, st := range list {
-		first := st.Generation == 0 && st.Request == "" && (st.State == Waiting || st.State == Ready)
-		why := ""
+	for _, st := range list {
 		switch {
-		case !first:
-		case j.Spec.Run.Catchup == "latest" && i < newest:
-			why = "catchup: latest, and a later interval has ended"
-		case j.Spec.Run.Catchup == "none" && !h.Registered.IsZero() && st.Interval.End.Before(h.Registered):
-			why = "catchup: none, and it ended before the job was there"
-		case j.Spec.Run.Overlap == "skip" && st.Due && busy:
-			why = "overlap: skip, and the job was running"
-		}
-		if why != "" {
-			rows = append(rows, Entry{Job: j.Name, Interval: st.Interval, Generation: st.Generation + 1, Attempt: st.Attempts, State: Skipped, Actor: "tidemill", Reason: why, Epoch: s.Epoch})
-			continue
-		}
-		if st.Due {
+		case !st.Due:
+		case j.Spec.Run.Overlap == "skip" && busy && st.Generation == 0 && st.Request == "":
+			rows = append(rows, Entry{Job: j.Name, Interval: st.Interval, Generation: 1, Attempt: st.Attempts, State: Skipped, Actor: "tidemill",
+				Reason: "overlap: skip, and the job was running", Epoch: s.Epoch})
+		default:
 			due = append(due, st)
 		}
 	}

@@ -58,6 +58,7 @@ func Jobs(t *testing.T, fresh func(t *testing.T) JobsConfig) {
 		"Schema":                             jobsSchema,
 		"OnlyChecks":                         jobsOnlyChecks,
 		"Canary":                             jobsCanary,
+		"BeforeAnyPipeline":                  jobsFirst,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

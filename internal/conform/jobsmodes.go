@@ -171,3 +171,17 @@ func jobsOnlyChecks(t *testing.T, c JobsConfig) {
 		}
 	}
 }
+
+// jobsFirst looks after jobs in a warehouse that no pipeline has published to yet: both make their relations, in any order.
+func jobsFirst(t *testing.T, c JobsConfig) {
+	b := &bench{t: t, c: c, w: c.Client(), p: NewPipeline(t, "care")}
+	b.set(benchStart.Add(24 * time.Hour))
+	b.graph = b.compile(jobFile("quarter", "15m", "") + sqlFile("quarter", "mart.visits"))
+	r := b.runner(b.w, 1)
+	b.want("before any pipeline", b.settle(r))
+	b.wantState("quarter", "2026-01-05T09:00:00Z", elt.Waiting, "mart.visits has not been published yet")
+	b.p.Acquire(b.w, 1)
+	b.want("with a fence and no table", b.settle(r))
+	b.publish(2, true, 0)
+	b.want("with the first window", b.settle(r), "quarter 09:00 1")
+}

@@ -146,7 +146,7 @@ var zones = []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu
 
 // Intervals of any calendar in any zone tile time, and names lead back.
 func TestCalendarsTileTime(t *testing.T) {
-	units := []string{"15m", "1h", "5m", "hour", "day", "week", "week(sunday)", "month"}
+	units := []string{"15m", "1h", "5m", "10s", "90s", "hour", "day", "week", "week(sunday)", "month"}
 	tile := func(sec uint32, pick, where uint8) bool {
 		c := calendar(t, units[int(pick)%len(units)], zones[int(where)%len(zones)])
 		at := time.Unix(int64(sec%(70*365*86400)), 0)

@@ -18,6 +18,9 @@ func (c Calendar) Name(w Window) string {
 	case month:
 		return local.Format("2006-01")
 	}
+	if c.unit == fixed && c.grid.length%time.Minute != 0 {
+		return local.Format(time.RFC3339)
+	}
 	return local.Format("2006-01-02T15:04Z07:00")
 }
 
