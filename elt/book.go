@@ -16,6 +16,7 @@ type Book struct {
 	Sends     []Send
 
 	whole time.Time // when all of the ledger was read last
+	bases bases
 }
 
 // NewBook is a book that nothing is in.
@@ -39,7 +40,7 @@ func (b *Book) refresh(ctx context.Context, s store, g *Graph, now time.Time) er
 		return fmt.Errorf("reading the register of the jobs: %w", err)
 	}
 	return s.Transact(ctx, Snapshot, func() error {
-		tables, err := s.tables(ctx)
+		tables, err := s.tables(ctx, &b.bases)
 		if err != nil {
 			return err
 		}
@@ -53,7 +54,7 @@ func (b *Book) refresh(ctx context.Context, s store, g *Graph, now time.Time) er
 		if b.Committed.Requests, err = s.requests(ctx); err != nil {
 			return fmt.Errorf("reading the requests: %w", err)
 		}
-		if err := b.outbox(ctx, s); err != nil {
+		if err := b.outbox(ctx, s, now.Add(-outboxKept-g.horizon())); err != nil {
 			return fmt.Errorf("reading the alerts: %w", err)
 		}
 		return nil
@@ -94,12 +95,24 @@ func (b *Book) ledger(ctx context.Context, s store, now time.Time) error {
 	return nil
 }
 
-func (b *Book) outbox(ctx context.Context, s store) error {
-	err := s.Query(ctx, "SELECT job, interval_start, interval_end, kind, due, met, written_at FROM tidemill.job_deadlines", func(row []any) error {
+// outboxKept is how long ago, beyond every horizon, deadlines are still looked at. Alerts are few and all are.
+const outboxKept = 7 * 24 * time.Hour
+
+// horizon is the longest of all jobs.
+func (g *Graph) horizon() (out time.Duration) {
+	for _, j := range g.Jobs {
+		out = max(out, j.Spec.Late.Horizon.Duration)
+	}
+	return out
+}
+
+func (b *Book) outbox(ctx context.Context, s store, since time.Time) error {
+	since = since.UTC()
+	err := s.Query(ctx, "SELECT job, interval_start, interval_end, kind, due, met, written_at FROM tidemill.job_deadlines WHERE due >= $1", func(row []any) error {
 		d := Deadline{Job: row[0].(string), Interval: grid.Window{Start: instant(row[1]), End: instant(row[2])}, Kind: row[3].(string), Due: instant(row[4]), Met: row[5].(bool), At: instant(row[6])}
 		b.Deadlines[d.Key()] = d
 		return nil
-	})
+	}, since)
 	if err != nil {
 		return err
 	}

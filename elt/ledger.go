@@ -87,7 +87,8 @@ type key struct {
 }
 
 func (e *Entry) key() key {
-	ranks := map[State]int{Running: 1, Checking: 2, Published: 3, Failed: 3, Skipped: 4, Stale: 5}
+	// An attempt that was taken for lost and was published all the same is published.
+	ranks := map[State]int{Running: 1, Checking: 2, Failed: 3, Published: 4, Skipped: 5, Stale: 6}
 	k := key{start: e.Interval.Start.Unix(), generation: e.Generation, attempt: e.Attempt, rank: ranks[e.State]}
 	if e.State == Skipped || e.State == Stale {
 		k.at = e.At.UnixMicro()

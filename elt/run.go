@@ -212,7 +212,7 @@ func stageRows(ctx context.Context, s Session, query, via string) (int64, error)
 
 // inputs reads what the interval is built from as this snapshot shows it.
 func (x *execution) inputs(ctx context.Context, t *target) (Fingerprint, bool, error) {
-	tables, err := t.tables(ctx)
+	tables, err := t.tables(ctx, &bases{})
 	if err != nil {
 		return nil, false, err
 	}

@@ -367,7 +367,7 @@ func Read(ctx context.Context, w Warehouse, g *Graph) (*Book, error) {
 			return err
 		}
 		return s.Transact(ctx, Snapshot, func() error {
-			if b.Committed.Tables, err = st.tables(ctx); err != nil || have == nil {
+			if b.Committed.Tables, err = st.tables(ctx, &b.bases); err != nil || have == nil {
 				return err
 			}
 			if err := b.ledger(ctx, st, time.Now()); err != nil {
@@ -379,7 +379,7 @@ func Read(ctx context.Context, w Warehouse, g *Graph) (*Book, error) {
 			if b.Committed.Requests, err = st.requests(ctx); err != nil {
 				return err
 			}
-			return b.outbox(ctx, st)
+			return b.outbox(ctx, st, time.Time{})
 		})
 	})
 	if err != nil {

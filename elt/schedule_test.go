@@ -274,3 +274,16 @@ func TestStatesMove(t *testing.T) {
 		}
 	}
 }
+
+// A run that was taken for lost and that the warehouse has published all the same is published: nothing makes it again.
+func TestPublishedAfterItWasTakenForLost(t *testing.T) {
+	g := mustCompile(t, daily("d", "")+"-- jobs/d.sql --"+visitsSQL)
+	w := newWorld(t, g, at(t, "2026-01-02"))
+	w.through(at(t, "2026-01-01 17:00"), "mart.visits")
+	e := w.begin(w.situation().Decide().Start[0])
+	w.end(e, elt.Failed, func(e *elt.Entry) { e.Class = elt.Lost })
+	w.end(e, elt.Published, nil)
+	w.now = w.now.Add(time.Hour)
+	w.want("d", "2026-01-01", elt.Published, "")
+	same(t, "and then", w.settle(), nil)
+}

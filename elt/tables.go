@@ -7,9 +7,22 @@ import (
 	"time"
 )
 
+// bases is what has been read of the receipts: which publish made each table anew last. A receipt is never changed, so only
+// new ones are read again.
+type bases struct {
+	by   map[string]base // by schema.table
+	read time.Time       // the newest receipt
+}
+
+type base struct {
+	pipeline string
+	id       string
+	at       time.Time
+}
+
 // tables reads what fences and receipts say of the tables that pipelines publish (ADR 0011): through when they are committed,
 // and which publish made each of them anew last.
-func (s store) tables(ctx context.Context) (map[string]TableState, error) {
+func (s store) tables(ctx context.Context, known *bases) (map[string]TableState, error) {
 	out := map[string]TableState{}
 	there, err := s.Columns(ctx, "tidemill.fence")
 	if err != nil || there == nil { // no pipeline has ever published here
@@ -31,16 +44,28 @@ func (s store) tables(ctx context.Context) (map[string]TableState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the fences: %w", err)
 	}
-	if err := s.bases(ctx, out); err != nil {
+	if err := s.bases(ctx, known); err != nil {
 		return nil, fmt.Errorf("reading the receipts: %w", err)
+	}
+	for name, t := range out {
+		if b, ok := known.by[name]; ok && b.pipeline == t.Pipeline {
+			t.Base, t.BaseAt = b.id, b.at
+			out[name] = t
+		}
 	}
 	return out, nil
 }
 
 // bases finds the newest receipt that replaced each table.
-func (s store) bases(ctx context.Context, tables map[string]TableState) error {
-	return s.Query(ctx, `SELECT pipeline, window_start, slice, committed_at, CAST(tables AS TEXT) FROM tidemill.receipts
- WHERE CAST(tables AS TEXT) LIKE '%"replace"%' ORDER BY committed_at`, func(row []any) error {
+func (s store) bases(ctx context.Context, known *bases) error {
+	q, args := `SELECT pipeline, window_start, slice, committed_at, CAST(tables AS TEXT) FROM tidemill.receipts
+ WHERE CAST(tables AS TEXT) LIKE '%"replace"%'`, []any(nil)
+	if known.by == nil {
+		known.by = map[string]base{}
+	} else if !known.read.IsZero() { // a transaction may commit after its receipt was stamped
+		q, args = q+" AND committed_at >= $1", []any{known.read.Add(-bookOverlap).UTC()}
+	}
+	return s.Query(ctx, q+" ORDER BY committed_at", func(row []any) error {
 		var loads []struct {
 			Table   string `json:"table"`
 			Replace bool   `json:"replace"`
@@ -49,15 +74,14 @@ func (s store) bases(ctx context.Context, tables map[string]TableState) error {
 			return fmt.Errorf("tables of a receipt are not JSON: %w", err)
 		}
 		at := instant(row[3])
+		if at.After(known.read) {
+			known.read = at
+		}
 		for _, l := range loads {
-			t, ok := tables[l.Table]
-			if !l.Replace || !ok || t.Pipeline != row[0].(string) {
-				continue
+			if l.Replace && !at.Before(known.by[l.Table].at) {
+				known.by[l.Table] = base{row[0].(string), fmt.Sprintf("%s.%d@%s", instant(row[1]).Format(time.RFC3339), row[2].(int64), at.Format(time.RFC3339)), at}
 			}
-			t.Base = fmt.Sprintf("%s.%d@%s", instant(row[1]).Format(time.RFC3339), row[2].(int64), at.Format(time.RFC3339))
-			t.BaseAt = at
-			tables[l.Table] = t
 		}
 		return nil
-	})
+	}, args...)
 }
