@@ -145,6 +145,9 @@ func (c *cli) follow(ctx context.Context, id string) error {
 		b := a.Backfills[at]
 		text := fmt.Sprintf("%s %s", bar(int64(b.Done+b.Failed), int64(b.Total), 24), progressText(b))
 		done := b.Done+b.Failed >= b.Total || b.Cancelled && b.Running == 0
+		if b.Done == b.Total {
+			text = fmt.Sprintf("[%s] %s", strings.Repeat("#", 24), progressText(b)) // bar never shows the end of a guess
+		}
 		switch {
 		case screen.live && !done:
 			if err := screen.draw([]string{text}); err != nil {
