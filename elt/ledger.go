@@ -139,6 +139,31 @@ type History struct {
 	records    map[int64]*Record
 	newest     time.Time // At of the newest row
 	top        *Record   // of the newest published interval
+	low        lowWater
+}
+
+// lowWater is where the intervals end that are published or skipped from the job's first one on without a gap, and that ended
+// before its horizon: a look need not go over years of them. It is thrown away when a row of one of them comes.
+type lowWater struct {
+	first grid.Window
+	every string
+	at    grid.Window
+}
+
+// settled moves the low water up to where it is now.
+func (h *History) settled(j *Job, horizon time.Time) grid.Window {
+	every := j.Calendar.Every() + j.Calendar.Zone().String()
+	if h.low.every != every || !h.low.first.Start.Equal(j.First.Start) {
+		h.low = lowWater{j.First, every, j.First}
+	}
+	for h.low.at.End.Before(horizon) {
+		r := h.Of(h.low.at)
+		if r == nil || r.Open != nil || r.Published == nil && r.Skip == nil {
+			break
+		}
+		h.low.at = j.Calendar.Next(h.low.at)
+	}
+	return h.low.at
 }
 
 // NewHistory is the ledger of a job that has none yet.
@@ -163,6 +188,9 @@ func (h *History) Add(entries ...Entry) {
 		touched[start] = true
 	}
 	for start := range touched {
+		if start < h.low.at.Start.Unix() {
+			h.low = lowWater{}
+		}
 		r := fold(slices.Clone(h.starts[start]))
 		h.records[start] = r
 		if r.Published != nil && (h.top == nil || !r.Interval.Start.Before(h.top.Interval.Start)) {

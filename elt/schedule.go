@@ -59,6 +59,9 @@ func (s *Situation) interesting(j *Job) []*Status {
 	horizon := s.Now.Add(-j.Spec.Late.Horizon.Duration)
 	pending := s.requests().pending[j.Name]
 	w := j.First
+	if !s.Deep {
+		w = h.settled(j, horizon)
+	}
 	if from := j.Calendar.At(horizon); j.Spec.Run.Catchup != "all" && from.Start.After(w.Start) {
 		w = from // what is before it is passed over, or published and old
 	}

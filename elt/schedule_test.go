@@ -287,3 +287,30 @@ func TestPublishedAfterItWasTakenForLost(t *testing.T) {
 	w.want("d", "2026-01-01", elt.Published, "")
 	same(t, "and then", w.settle(), nil)
 }
+
+// A gap below the low water is seen when its row goes, and an old interval that is asked for is made.
+func TestLowWater(t *testing.T) {
+	g := mustCompile(t, daily("d", "late: {horizon: 5d}\n")+"-- jobs/d.sql --"+visitsSQL)
+	w := newWorld(t, g, at(t, "2026-03-01"))
+	w.through(at(t, "2026-02-28 17:00"), "mart.visits")
+	look := func() int {
+		s := w.situation()
+		s.Deep = false
+		return len(s.Decide().Statuses)
+	}
+	if n := look(); n != 59 {
+		t.Errorf("%d intervals are looked at before any is made", n)
+	}
+	w.settle()
+	if n := look(); n != 5 {
+		t.Errorf("%d intervals are looked at when all are made, want those within the horizon", n)
+	}
+	ask(w, "b", "d", "2026-01-03", "2026-01-03 01:00", elt.OnlyAll)
+	if n := look(); n != 6 {
+		t.Errorf("%d intervals are looked at with one that is asked for", n)
+	}
+	same(t, "asked for", w.settle(), []string{"d 2026-01-03 2"})
+	if n := look(); n != 5 {
+		t.Errorf("%d intervals are looked at in the end", n)
+	}
+}

@@ -59,6 +59,7 @@ func Jobs(t *testing.T, fresh func(t *testing.T) JobsConfig) {
 		"OnlyChecks":                         jobsOnlyChecks,
 		"Canary":                             jobsCanary,
 		"BeforeAnyPipeline":                  jobsFirst,
+		"Acts":                               jobsActs,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -185,3 +185,47 @@ func jobsFirst(t *testing.T, c JobsConfig) {
 	b.publish(2, true, 0)
 	b.want("with the first window", b.settle(r), "quarter 09:00 1")
 }
+
+// jobsActs is what people do: hold and release a job, skip an interval, acknowledge an alert.
+func jobsActs(t *testing.T, c JobsConfig) {
+	b := newBench(t, c, jobFile("quarter", "15m", "checks: [{row_count: {fail: \"< 3\"}}]\n")+sqlFile("quarter", "mart.visits")+
+		jobFile("half", "30m", "")+sqlFile("half", "quarter"))
+	receiver := newCounter(t)
+	b.owners, b.sender = map[string][]string{"data": {"webhook:x"}}, receiver
+	ask := func(r elt.Request) {
+		t.Helper()
+		r.Actor, r.Reason = "ana", "because"
+		if err := elt.Ask(t.Context(), clocked{b.w, b}, []elt.Request{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(elt.Request{Job: "quarter", Action: elt.ActHold})
+	r := b.runner(b.w, 1)
+	b.want("while it is held", b.settle(r))
+	b.wantState("quarter", "2026-01-05T09:00:00Z", elt.Waiting, "the job is held by ana: because")
+	ask(elt.Request{Job: "quarter", Action: elt.ActRelease})
+	b.settle(r)
+	b.wantState("quarter", "2026-01-05T09:00:00Z", elt.Failed, "check row_count fails: 2, limit < 3")
+	book, err := elt.Read(t.Context(), b.w, b.graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := b.graph.Job("quarter")
+	if err := elt.Answer(t.Context(), clocked{b.w, b}, book, j, j.First, elt.EventSilence, "ana"); err != nil {
+		t.Errorf("silencing: %v", err)
+	}
+	s := &elt.Situation{Graph: b.graph, Committed: book.Committed, Grid: quarterGrid(t), Now: b.clock(), Epoch: -1}
+	if err := elt.Skip(t.Context(), clocked{b.w, b}, s, j, j.First, "ana", "known"); err != nil {
+		t.Errorf("skipping: %v", err)
+	}
+	b.publish(2, false, 0)
+	b.settle(r)
+	b.wantState("quarter", "2026-01-05T09:00:00Z", elt.Skipped, "skipped by ana: known")
+	b.wantState("half", "2026-01-05T09:00:00Z", elt.Waiting, "quarter: 0 of 2 intervals are there; 2026-01-05T09:00Z is skipped")
+	b.ask("SELECT count(*), max(actor) FROM tidemill.job_ledger WHERE state = 'skipped'", "1", "ana")
+	for _, m := range receiver.heard() {
+		if strings.Contains(m, "resolve") && strings.Contains(m, "09:00Z") {
+			t.Errorf("a silenced alert was told to be over: %s", m)
+		}
+	}
+}
