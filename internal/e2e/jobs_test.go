@@ -98,6 +98,7 @@ func TestJobs(t *testing.T) {
 			if code != 0 || !strings.Contains(out, "+ strict: has published nothing yet") || strings.Contains(out, "week: has") {
 				t.Errorf("plan: exit %d\n%s%s", code, out, errs)
 			}
+			e.brokenDefinition(t)
 			e.remake(t, start)
 			e.wantOnce(t)
 			d.stop(t)
@@ -127,6 +128,28 @@ func (e *env) jobPublished(t *testing.T, job string, n int) {
 		_, err = fmt.Sscan(rows[0]["n"], &have)
 		return err == nil && have >= n
 	})
+}
+
+// brokenDefinition: a file that does not compile is said, and the definitions that run go on (the fourteenth pain).
+func (e *env) brokenDefinition(t *testing.T) {
+	t.Helper()
+	write(t, e.dir, "jobs/typo.yaml", "kind: job\nname: typo\nowner: data\ninterval: day\nstart: 2026-01-01\nsql: day.sql\noutput: {table: report.typo, time_column: day}\nchecks: [{not_nul: [day]}]\n")
+	eventually(t, time.Minute, "the typo is said", func() bool {
+		out, _, _ := tidemill(t.Context(), e.vars, "status", "--config", e.dir)
+		return strings.Contains(out, "cannot run") && strings.Contains(out, `unknown key "not_nul"`)
+	})
+	before, err := e.ask(t.Context(), "select count(*) as n from tidemill.job_ledger where state = 'published' and job = 'day'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if _, err := fmt.Sscan(before[0]["n"], &n); err != nil {
+		t.Fatal(err)
+	}
+	e.jobPublished(t, "day", n+2)
+	if err := os.Remove(filepath.Join(e.dir, "jobs", "typo.yaml")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // remake has the first day made again: the week that reads it follows.
