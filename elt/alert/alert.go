@@ -111,7 +111,7 @@ func (c *Channels) do(r *http.Request, channel string) ([]byte, error) {
 	return body, nil
 }
 
-func (c *Channels) post(ctx context.Context, channel string, to config.URL, body any, secret config.Secret) error {
+func (c *Channels) post(ctx context.Context, channel string, to config.Secret, body any, secret config.Secret) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("sending to %s: %w", channel, err)

@@ -75,7 +75,7 @@ func channels(t *testing.T, a config.Alerts) *alert.Channels {
 
 func TestSlack(t *testing.T) {
 	r := receive(t, 200, "ok")
-	c := channels(t, config.Alerts{Console: "https://tm.example.org/", Slack: map[string]config.Slack{"data": {URL: config.NewURL(r.URL + "/services/" + realtest.Canary)}}})
+	c := channels(t, config.Alerts{Console: "https://tm.example.org/", Slack: map[string]config.Slack{"data": {URL: config.NewSecret(r.URL + "/services/" + realtest.Canary)}}})
 	if err := c.Send(t.Context(), message("slack:data", elt.EventOpen, "daily", "weekly")); err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +100,14 @@ func TestRefused(t *testing.T) {
 		want   string
 	}{{500, "it answers 500"}, {404, "it answers 404"}, {302, "it answers 302"}} {
 		r := receive(t, c.status, "no")
-		ch := channels(t, config.Alerts{Slack: map[string]config.Slack{"data": {URL: config.NewURL(r.URL + "/" + realtest.Canary)}}})
+		ch := channels(t, config.Alerts{Slack: map[string]config.Slack{"data": {URL: config.NewSecret(r.URL + "/" + realtest.Canary)}}})
 		err := ch.Send(t.Context(), message("slack:data", elt.EventOpen, "daily"))
 		if err == nil || !strings.Contains(err.Error(), "sending to slack:data: "+c.want) {
 			t.Errorf("%d: %v", c.status, err)
 		}
 		realtest.NoCanary(t, "error", err.Error())
 	}
-	ch := channels(t, config.Alerts{Slack: map[string]config.Slack{"data": {URL: config.NewURL("http://127.0.0.1:1/" + realtest.Canary)}}})
+	ch := channels(t, config.Alerts{Slack: map[string]config.Slack{"data": {URL: config.NewSecret("http://127.0.0.1:1/" + realtest.Canary)}}})
 	err := ch.Send(t.Context(), message("slack:data", elt.EventOpen, "daily"))
 	if err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("nobody listens: %v", err)
@@ -152,7 +152,7 @@ func TestPagerDuty(t *testing.T) {
 
 func TestWebhook(t *testing.T) {
 	r := receive(t, 204, "")
-	c := channels(t, config.Alerts{Webhook: map[string]config.Webhook{"ops": {URL: config.NewURL(r.URL), Secret: config.NewSecret("s3")}}})
+	c := channels(t, config.Alerts{Webhook: map[string]config.Webhook{"ops": {URL: config.NewSecret(r.URL), Secret: config.NewSecret("s3")}}})
 	if err := c.Send(t.Context(), message("webhook:ops", elt.EventOpen, "daily")); err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +307,7 @@ func TestMailTLS(t *testing.T) {
 
 func TestAlive(t *testing.T) {
 	r := receive(t, 200, "")
-	c := channels(t, config.Alerts{Alive: config.NewURL(r.URL)})
+	c := channels(t, config.Alerts{Alive: config.NewSecret(r.URL)})
 	if err := c.Alive(t.Context()); err != nil || len(r.bodies) != 1 {
 		t.Errorf("%v, asked %d times", err, len(r.bodies))
 	}

@@ -22,12 +22,12 @@ type Alerts struct {
 	// Console is where a person finds the console, for the links in alerts.
 	Console string `yaml:"console" jsonschema:"description=Address of the console for links in alerts"`
 	// Alive is asked every minute while jobs are looked after: a dead-man's switch elsewhere notices when that stops.
-	Alive URL `yaml:"alive" jsonschema:"description=URL of a dead-man's switch that is asked every minute while jobs are looked after"`
+	Alive Secret `yaml:"alive" jsonschema:"description=URL of a dead-man's switch that is asked every minute while jobs are looked after"`
 }
 
-// Slack is an incoming webhook.
+// Slack is an incoming webhook. Its address is its secret.
 type Slack struct {
-	URL URL `yaml:"url" jsonschema:"required"`
+	URL Secret `yaml:"url" jsonschema:"required"`
 }
 
 // Mail is a group of recipients and the server that takes mail for them.
@@ -48,7 +48,7 @@ type PagerDuty struct {
 
 // Webhook is any receiver of JSON.
 type Webhook struct {
-	URL URL `yaml:"url" jsonschema:"required"`
+	URL Secret `yaml:"url" jsonschema:"required"`
 	// Secret signs the body: header Tidemill-Signature: sha256=HMAC.
 	Secret Secret `yaml:"secret"`
 }
@@ -102,7 +102,10 @@ func (a Alerts) ChannelProblem(address string) string {
 }
 
 func (a Alerts) validate(report func(path, message string)) {
-	web := func(u URL, at string, needed bool) {
+	web := func(u interface {
+		IsZero() bool
+		Reveal() string
+	}, at string, needed bool) {
 		if u.IsZero() && !needed {
 			return
 		}
