@@ -30,6 +30,7 @@ type Server struct {
 	Querier  Querier
 	Verifier Verifier
 	Resyncer Resyncer
+	Jobs     Jobs
 	Metrics  http.Handler
 	Ready    func() error // why the daemon is not ready, nil when it is
 }
@@ -46,6 +47,7 @@ func (s *Server) Handler() http.Handler {
 	m.HandleFunc("POST /v1/query", s.guard(s.query))
 	m.HandleFunc("POST /v1/verify", s.guard(s.verify))
 	m.HandleFunc("POST /v1/resync", s.guard(s.resync))
+	s.jobRoutes(m)
 	return m
 }
 

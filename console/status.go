@@ -16,6 +16,21 @@ type Status struct {
 	Config    ConfigStatus     `json:"config"`
 	Sources   []SourceStatus   `json:"sources"`
 	Pipelines []PipelineStatus `json:"pipelines"`
+	Jobs      *JobsStatus      `json:"jobs,omitempty"`
+}
+
+// JobsStatus is what the daemon does about jobs. Who holds their lease knows more than the others.
+type JobsStatus struct {
+	State State  `json:"state"`
+	Error string `json:"error,omitempty"`
+	// Running are runs under way, Waiting intervals that have ended and wait for their inputs, Failed those that a person must
+	// look at, Stale those that are to be built again, Late those whose deadline has passed.
+	Running int `json:"running"`
+	Waiting int `json:"waiting"`
+	Failed  int `json:"failed"`
+	Stale   int `json:"stale"`
+	Late    int `json:"late"`
+	Jobs    int `json:"jobs"`
 }
 
 // ConfigStatus tells which configuration runs.

@@ -152,10 +152,11 @@ func (d *demo) tell() {
 	fmt.Fprintf(d.out, `clinic: open, %s
   consult   %s  database clinic: patients, doctors, appointments
   pharmacy  %s  database pharmacy: orders, order_items, payments
-  project   %s  yours to edit: tidemill.yaml, sources/, pipelines/
+  project   %s  yours to edit: tidemill.yaml, sources/, pipelines/, jobs/
   look      %s  Parquet files of each window
+  mail      %s  alerts of the jobs
   Ctrl-C stops everything.
-`, pace(d.rate), d.consult.Addr(), d.pharmacy.Addr(), d.Folder, filepath.Join(d.Folder, "data", "lake"))
+`, pace(d.rate), d.consult.Addr(), d.pharmacy.Addr(), d.Folder, filepath.Join(d.Folder, "data", "lake"), filepath.Join(d.Folder, "mails"))
 }
 
 func pace(rate float64) string {
@@ -169,11 +170,20 @@ func pace(rate float64) string {
 // last, so that the daemon never sees its sources vanish.
 func (d *demo) serve(ctx context.Context, load *clinic.Clinic, program string) error {
 	loadCtx, stopLoad := context.WithCancel(context.WithoutCancel(ctx))
-	loaded := make(chan error, 1)
+	loaded, posted := make(chan error, 1), make(chan error, 1)
 	go func() { loaded <- load.Load(loadCtx, d.rate, nil) }()
+	go func() { posted <- d.post(loadCtx) }()
 	err := d.watch(ctx, program)
 	stopLoad()
-	return errors.Join(err, <-loaded)
+	return errors.Join(err, <-loaded, <-posted)
+}
+
+// post takes the mail of alerts, when the project still sends it here.
+func (d *demo) post(ctx context.Context) error {
+	if d.Mail == 0 {
+		return nil
+	}
+	return (&post{dir: filepath.Join(d.Folder, "mails")}).serve(ctx, d.Mail)
 }
 
 // watch returns nil when the user asked to stop.

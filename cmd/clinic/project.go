@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"text/template"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/servers"
 )
@@ -22,7 +23,8 @@ var projectFiles embed.FS
 // project is the demo's folder and what its files hold.
 type project struct {
 	Folder                            string
-	Consult, Pharmacy                 int // ports
+	Consult, Pharmacy, Mail           int    // ports
+	Start                             string // of the jobs
 	ConsultPassword, PharmacyPassword string
 	Fresh                             bool // written just now
 }
@@ -44,6 +46,9 @@ func openProject(folder string) (project, error) {
 		if err == nil {
 			p.Pharmacy, err = portIn(filepath.Join(folder, "sources", "pharmacy.yaml"))
 		}
+		if err == nil {
+			p.Mail, err = portIn(filepath.Join(folder, "tidemill.yaml"))
+		}
 		return p, err
 	case !errors.Is(err, fs.ErrNotExist):
 		return p, fmt.Errorf("opening the demo project: %w", err)
@@ -55,6 +60,10 @@ func openProject(folder string) (project, error) {
 	if p.Pharmacy, err = freePort(23307); err != nil {
 		return p, err
 	}
+	if p.Mail, err = freePort(23325); err != nil {
+		return p, err
+	}
+	p.Start = time.Now().UTC().Truncate(10 * time.Minute).Format(time.RFC3339)
 	if err := p.write(); err != nil {
 		return p, fmt.Errorf("writing the demo project: %w", err)
 	}
@@ -69,7 +78,7 @@ func freePort(preferred int) (int, error) {
 	return servers.FreePort()
 }
 
-// portIn finds the port of the demo's own server in a source file; 0 when the source was pointed at another machine.
+// portIn finds the port of the demo's own server in a file; 0 when the source was pointed at another machine.
 func portIn(file string) (int, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +87,7 @@ func portIn(file string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("looking for the demo's port: %w", err)
 	}
-	found := regexp.MustCompile(`(?m)^address:\s*["']?127\.0\.0\.1:(\d+)`).FindSubmatch(text)
+	found := regexp.MustCompile(`(?m)(?:^address:|server:)\s*["']?127\.0\.0\.1:(\d+)`).FindSubmatch(text)
 	if found == nil {
 		return 0, nil
 	}

@@ -56,8 +56,8 @@ type checkOptions struct {
 
 func (c *cli) check(ctx context.Context) error {
 	a, err := daemon.Assemble(ctx, c.dir, c.env, kinds())
-	jobs, lerr := c.lintJobs(a)
-	if err = withProblems(err, jobs); err != nil || lerr != nil {
+	linted, lerr := c.lintJobs(a)
+	if err = withProblems(err, linted); err != nil || lerr != nil {
 		return errors.Join(err, lerr)
 	}
 	p := a.Project
@@ -74,8 +74,12 @@ func (c *cli) check(ctx context.Context) error {
 			}
 		}
 	}
-	_, err = fmt.Fprintf(c.out, "ok: project %s, %s, %s (%s, %s)\n", p.Name, count(len(p.Sources), "source"),
-		count(len(p.Pipelines), "pipeline"), count(replicas, "replica entry", "replica entries"), count(views, "view"))
+	jobs := ""
+	if len(p.Jobs) > 0 {
+		jobs = ", " + count(len(p.Jobs), "job")
+	}
+	_, err = fmt.Fprintf(c.out, "ok: project %s, %s, %s (%s, %s)%s\n", p.Name, count(len(p.Sources), "source"),
+		count(len(p.Pipelines), "pipeline"), count(replicas, "replica entry", "replica entries"), count(views, "view"), jobs)
 	return err
 }
 

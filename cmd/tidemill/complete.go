@@ -16,6 +16,8 @@ const (
 	ofSources kind = 1 << iota
 	ofPipelines
 	ofTables // of sources, as a running daemon has found them
+	ofJobs
+	ofChannels
 )
 
 // completeWait bounds how long a Tab may take.
@@ -43,6 +45,12 @@ func (c *cli) names(ctx context.Context, kinds kind) (out []cobra.Completion) {
 			out = append(out, pl.Name)
 		}
 	}
+	if kinds&ofJobs != 0 {
+		out = append(out, c.jobNames()...)
+	}
+	if kinds&ofChannels != 0 {
+		out = append(out, p.Alerts.Channels()...)
+	}
 	if kinds&ofTables == 0 {
 		return out
 	}
@@ -60,6 +68,14 @@ func (c *cli) names(ctx context.Context, kinds kind) (out []cobra.Completion) {
 		for _, t := range s.Tables {
 			out = append(out, s.Name+"."+t.Name)
 		}
+	}
+	return out
+}
+
+func (c *cli) jobNames() (out []string) {
+	p, _ := config.Load(c.dir, c.env) // what is wrong with it is said elsewhere
+	for _, j := range p.Jobs {
+		out = append(out, j.Name)
 	}
 	return out
 }

@@ -77,7 +77,7 @@ func (c *cli) root() *cobra.Command {
 		Long: `tidemill reads the change logs of databases and publishes them to a warehouse in
 windows: after every window all tables are one consistent cut of their sources.
 
-A project is a folder with tidemill.yaml, sources/*.yaml and pipelines/*.yaml.`,
+A project is a folder with tidemill.yaml, sources/*.yaml, pipelines/*.yaml and jobs/*.yaml.`,
 		Example: `  tidemill new project clinic --config ./clinic      begin a project
   tidemill new source consult --type mysql           add a database
   tidemill check                                     is the folder right? (no network)
@@ -102,7 +102,8 @@ A project is a folder with tidemill.yaml, sources/*.yaml and pipelines/*.yaml.`,
 		panic(err)
 	}
 	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.queryCommand(), c.verifyCommand(), c.resyncCommand(),
-		c.tailCommand(), c.newCommand(), c.schemaCommand(), c.devCommand(), c.versionCommand())
+		c.tailCommand(), c.newCommand(), c.schemaCommand(), c.devCommand(), c.versionCommand(),
+		c.jobCommand(), c.backfillCommand(), c.whyCommand(), c.planCommand(), c.testCommand(), c.renderCommand())
 	wrapArgs(root)
 	return root
 }

@@ -55,7 +55,17 @@ the first source of the project; a joined view stands beside it, commented out.`
 			return c.write(cmd, args[0], file{"pipeline.yaml", "pipelines/" + args[0] + ".yaml"})
 		},
 	}
-	cmd.AddCommand(project, source, pipeline)
+	job := &cobra.Command{
+		Use: "job NAME", Short: "Add SQL that runs when its data is complete", Args: cobra.ExactArgs(1),
+		Example: "  tidemill new job daily_visits",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.write(cmd, args[0], file{"job.sql", "jobs/" + args[0] + ".sql"}); err != nil {
+				return err
+			}
+			return c.write(cmd, args[0], file{"job.yaml", "jobs/" + args[0] + ".yaml"})
+		},
+	}
+	cmd.AddCommand(project, source, pipeline, job)
 	return cmd
 }
 

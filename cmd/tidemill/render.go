@@ -35,6 +35,10 @@ func renderStatus(s console.Status, width int, now time.Time, self program) []st
 			}
 		}
 	}
+	if j := s.Jobs; j != nil {
+		lines = append(lines, "", jobsLine(*j, names))
+		lines = append(lines, problemLines(j.State, j.Error)...)
+	}
 	for i := range lines {
 		lines[i] = cut(self.asCalled(lines[i]), width)
 	}
@@ -93,6 +97,23 @@ func pipelineTable(p console.PipelineStatus, t console.PipelineTable, names int,
 		p.WindowEnd.UTC().Format("15:04:05"), thousands(t.Upserts), thousands(t.Deletes), rough(p.Lag(now)))
 	if t.Quarantined > 0 {
 		l += fmt.Sprintf("  %s in quarantine", thousands(t.Quarantined))
+	}
+	return l
+}
+
+// jobsLine says what needs a person first.
+func jobsLine(j console.JobsStatus, names int) string {
+	l := pad("jobs", names) + "  " + count(j.Jobs, "job")
+	for _, x := range []struct {
+		n    int
+		word string
+	}{{j.Failed, "failed"}, {j.Late, "late"}, {j.Running, "running"}, {j.Stale, "stale"}, {j.Waiting, "waiting"}} {
+		if x.n > 0 {
+			l += fmt.Sprintf("  %d %s", x.n, x.word)
+		}
+	}
+	if j.State != console.Running {
+		l += "  [" + string(j.State) + "]"
 	}
 	return l
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill/elt"
 	"github.com/tidemill/tidemill/internal/config"
 )
 
@@ -38,5 +39,5 @@ func schemas() (map[string][]byte, error) {
 	for _, k := range kinds().Sources {
 		configs[k.Name] = k.Config()
 	}
-	return config.Schemas(configs)
+	return config.Schemas(configs, elt.Spec{})
 }

@@ -54,12 +54,20 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		d.value(n, v.Elem(), path)
 		return
 	}
+	if literal, ok := v.Addr().Interface().(LiteralUnmarshaler); ok {
+		d.literal(n, literal, path)
+		return
+	}
 	if v.Addr().Type().Implements(textType) || v.Type() == durationType {
 		d.scalar(n, v, path)
 		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
+		if short, ok := scalarField(v); ok && isScalar(n) {
+			d.value(n, short, path)
+			return
+		}
 		d.mapping(n, v, path, nil)
 	case reflect.Map:
 		d.stringMap(n, v, path)
@@ -119,11 +127,17 @@ func (d *decoder) stringMap(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	out := reflect.MakeMap(v.Type())
+	for it := v.MapRange(); it.Next(); { // of the layers below: see Node.Fill
+		out.SetMapIndex(it.Key(), it.Value())
+	}
 	for it := m.MapRange(); it.Next(); {
 		tok, name := it.Key().GetToken(), it.Key().GetToken().Value
 		at := childPath(path, name)
 		d.file.at[at] = tok
 		item := reflect.New(v.Type().Elem()).Elem()
+		if below := out.MapIndex(reflect.ValueOf(name).Convert(v.Type().Key())); below.IsValid() {
+			item.Set(below)
+		}
 		if _, null := it.Value().(*ast.NullNode); !null || item.Kind() != reflect.Struct { // "clinic.patients:" alone takes every default
 			d.value(it.Value(), item, at)
 		}
@@ -206,6 +220,42 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 	if wrong := setScalar(v, text); wrong != "" {
 		d.fail(n.GetToken(), path, "%s", wrong)
 	}
+}
+
+// LiteralUnmarshaler is a value that wants a scalar exactly as it was written: whether it was quoted, and without its
+// references replaced.
+type LiteralUnmarshaler interface {
+	UnmarshalLiteral(text string, quoted bool) error
+}
+
+func (d *decoder) literal(n ast.Node, v LiteralUnmarshaler, path string) {
+	s, ok := n.(ast.ScalarNode)
+	if !ok {
+		d.fail(n.GetToken(), path, "must be one value, not a list or a mapping")
+		return
+	}
+	tok := s.GetToken()
+	quoted := tok.Type == token.DoubleQuoteType || tok.Type == token.SingleQuoteType || tok.Type == token.LiteralType || tok.Type == token.FoldedType
+	if err := v.UnmarshalLiteral(scalarText(s), quoted); err != nil {
+		d.fail(tok, path, "%v", err)
+	}
+}
+
+// scalarField is the field of a struct that a plain value stands for, tagged `short:""`: need: complete is short for need:
+// {is: complete}.
+func scalarField(v reflect.Value) (reflect.Value, bool) {
+	t := v.Type()
+	for i := range t.NumField() {
+		if _, ok := t.Field(i).Tag.Lookup("short"); ok {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func isScalar(n ast.Node) bool {
+	_, ok := n.(ast.ScalarNode)
+	return ok
 }
 
 // scalarText is the value as written: 0123 stays 0123 for a field of text.

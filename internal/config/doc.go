@@ -1,5 +1,5 @@
-// Package config reads a project folder (DESIGN §9): tidemill.yaml, sources/*.yaml and pipelines/*.yaml with their SQL files
-// beside them. It knows the mechanics of strict YAML and no connector: what is inside a source belongs to its kind, which
+// Package config reads a project folder (DESIGN §9): tidemill.yaml, sources/*.yaml, pipelines/*.yaml and jobs/*.yaml with their
+// SQL files beside them. It knows the mechanics of strict YAML and no connector: what is inside a source or a job belongs to its package, which
 // decodes it with Node.Decode.
 //
 // Invariants, cited where they are enforced:

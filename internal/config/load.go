@@ -34,6 +34,7 @@ func Load(dir string, env func(string) (string, bool)) (*Project, error) {
 		}
 	}
 	l.references(&p)
+	l.jobs(&p)
 	return &p, l.problems.Err()
 }
 
@@ -232,4 +233,13 @@ func (l *loader) nearbyFile(name string) string {
 	}
 	slices.Sort(names)
 	return DidYouMean(path.Base(name), names)
+}
+
+// ReadFile decodes one YAML file of the folder, by its relative name, as strictly as the others. The error is Problems.
+func ReadFile(dir, name string, env func(string) (string, bool), into any) error {
+	f, unread := parseFile(dir, name, &expander{dir: dir, env: env})
+	if unread != nil {
+		return Problems{*unread}
+	}
+	return Node{file: f, node: f.root}.Decode(into)
 }

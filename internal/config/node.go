@@ -40,6 +40,17 @@ func (n Node) Decode(dst any) error {
 	return d.problems.Err()
 }
 
+// Fill is Decode without the validation, for a layer of several: what a template says, below what its job says. Mappings
+// merge, lists and values are replaced.
+func (n Node) Fill(dst any) error {
+	if n.file == nil || n.node == nil {
+		return Problems{{File: "?", Message: "there is nothing to decode"}}
+	}
+	d := decoder{file: n.file}
+	d.mapping(n.node, reflect.ValueOf(dst).Elem(), "", n.skip)
+	return d.problems.Err()
+}
+
 // Problem is a problem at a path of the node, for checks that need more than the node's own content.
 func (n Node) Problem(path, message string) Problem {
 	if n.file == nil {

@@ -30,9 +30,20 @@ type Project struct {
 	// million rows stays in memory on a small machine; more buys nothing until windows grow past it.
 	Memory Size `yaml:"memory" jsonschema:"description=Memory that open windows may hold before they spill to disk. Default 1GiB"`
 
+	// Pools are how much of their work jobs may do at one time, by the pool's name: the sum of the weights of the jobs that run
+	// in it. The pool default has 4 unless it is said otherwise: enough to keep a warehouse busy, few enough to leave it to others.
+	Pools map[string]int `yaml:"pools" jsonschema:"description=What the jobs of a pool may weigh together while they run. Default: default: 4"`
+	// Alerts are the channels that alerts of jobs go to, and who hears of what.
+	Alerts Alerts `yaml:"alerts" jsonschema:"description=Channels for alerts of jobs"`
+
 	Dir       string     `yaml:"-"` // the folder, as given
 	Sources   []Source   `yaml:"-"` // by file name
 	Pipelines []Pipeline `yaml:"-"` // by file name
+	Jobs      []Job      `yaml:"-"` // by file name
+	Templates []Job      `yaml:"-"` // by file name: kind: template
+
+	// JobsUnread says that there are jobs that are not known: nobody can say that a job does not exist (invariant 6).
+	JobsUnread bool `yaml:"-"`
 
 	// SourcesUnread says that there are sources whose names are not known: nobody can say that a source does not exist
 	// (invariant 6).
@@ -89,6 +100,7 @@ func Default() Project {
 		Listen:    "127.0.0.1:7171",
 		Data:      "./data",
 		Memory:    1 << 30,
+		Pools:     map[string]int{"default": 4},
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 func TestSchemasFollowTheDecoder(t *testing.T) {
-	files, err := config.Schemas(map[string]any{"mysql": &mysqlLike{}})
+	files, err := config.Schemas(map[string]any{"mysql": &mysqlLike{}}, mysqlLike{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestSchemasFollowTheDecoder(t *testing.T) {
 		o    object
 		keys []string
 	}{
-		{"project", project, []string{"project", "window", "log", "store", "warehouse", "listen", "data", "memory", "timezone"}},
+		{"project", project, []string{"project", "window", "log", "store", "warehouse", "listen", "data", "memory", "timezone", "pools", "alerts"}},
 		{"pipeline", pipeline, []string{"kind", "name", "tables", "max_quarantine"}},
 		{"source", source.OneOf[0], []string{"kind", "name", "type", "address", "user", "password", "tables"}},
 	} {

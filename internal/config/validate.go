@@ -53,6 +53,12 @@ func (p *Project) Validate(report func(path, message string)) {
 		report("warehouse", "must be an address, like duckdb:./data/warehouse.db or postgres://user@host/database")
 	}
 	p.Log.validate(report)
+	p.Alerts.validate(report)
+	for name, n := range p.Pools {
+		if n < 1 {
+			report(Path("pools", name), "must be at least 1")
+		}
+	}
 }
 
 func (g Log) validate(report func(path, message string)) {

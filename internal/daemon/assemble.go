@@ -9,6 +9,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/tidemill/tidemill/elt"
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/sinks"
@@ -28,6 +29,7 @@ type Assembly struct {
 	Store     window.Store
 	Warehouse window.Sink
 	Wants     map[string][]sources.Want // what the pipelines read, by source
+	Jobs      *elt.Graph                // nil when a job has a problem
 }
 
 // Assemble loads a project folder and makes every part of it once, so that whatever a constructor refuses is reported
@@ -58,6 +60,8 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 			problems = append(problems, s.Node.Problem("type", strings.TrimPrefix(err.Error(), "type: ")))
 		}
 	}
+	jobs, found := compileJobs(p, slices.ContainsFunc(problems, inPipelines) || p.SourcesUnread)
+	a.Jobs, problems = jobs, append(problems, found...)
 	if p.Missing().In(config.ProjectFile) || problems.In(config.ProjectFile) {
 		return a, problems.Err() // an address with a hole in it cannot be judged
 	}
@@ -66,6 +70,8 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 	}
 	if a.Warehouse, err = kinds.Sinks.Warehouse(p.Warehouse.Reveal()); err != nil {
 		problems = append(problems, p.Problem("warehouse", err.Error()))
+	} else if _, ok := a.Warehouse.(elt.Warehouse); !ok && len(p.Jobs) > 0 {
+		problems = append(problems, p.Problem("warehouse", "jobs cannot run in this warehouse yet: only in "+jobWarehouses))
 	}
 	if loader, ok := a.Warehouse.(window.StoreLoader); ok && a.Store != nil {
 		if err := loader.LoadFrom(a.Store); err != nil {

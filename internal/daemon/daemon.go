@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/elt"
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/kafka"
@@ -36,7 +37,7 @@ type Options struct {
 // Event is something that a person wants to see when it happens.
 type Event struct {
 	At        time.Time
-	Unit      string // source/<name>, pipeline/<name>, or empty
+	Unit      string // source/<name>, pipeline/<name>, jobs, or empty
 	What      string
 	Err       error
 	Published *console.PipelineStatus // a window became visible
@@ -53,7 +54,8 @@ type Daemon struct {
 	config  console.ConfigStatus
 	project *config.Project
 	wants   map[string][]sources.Want // what its pipelines read
-	parts   map[string]part           // running units by name
+	jobs    *elt.Graph
+	parts   map[string]part // running units by name
 	said    map[string]string
 }
 
@@ -130,6 +132,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 // group lists the long-lived parts by stage (invariant 2).
 func (d *Daemon) group(r *runtime, l net.Listener, token string) run.Group {
 	api := &console.Server{Token: token, Host: host(r.project().Listen), Status: d.Status, Metrics: r.telemetry.Handler(), Ready: d.ready, Verifier: r.verifier(), Resyncer: resyncer{r}}
+	if w, ok := r.assembly.Warehouse.(elt.Warehouse); ok {
+		api.Jobs = jobsAPI{r, w}
+	}
 	if q, ok := r.assembly.Warehouse.(console.Querier); ok {
 		api.Querier = q
 	}
@@ -149,7 +154,7 @@ func (d *Daemon) group(r *runtime, l net.Listener, token string) run.Group {
 func (d *Daemon) begin(a *Assembly, i Info) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.info, d.project, d.wants, d.started = i, a.Project, a.Wants, i.Started
+	d.info, d.project, d.wants, d.jobs, d.started = i, a.Project, a.Wants, a.Jobs, i.Started
 	d.config = console.ConfigStatus{Dir: d.o.Dir, Loaded: i.Started}
 }
 

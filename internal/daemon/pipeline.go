@@ -209,6 +209,7 @@ func (r *runtime) announce(ctx context.Context, unit string, p *runningPipeline)
 		}
 		if published {
 			last = s
+			r.nudgeJobs()
 			r.works(unit) // not earlier: a view is compiled when the tables of the sources are known
 			x := console.PipelineStatus{Name: s.Pipeline, State: console.Running}
 			p.pipeline(&x)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/elt"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/sources"
@@ -51,6 +52,12 @@ func (r *runtime) units(p *config.Project, wants map[string][]sources.Want) []un
 		pl := &p.Pipelines[i]
 		u := unit{name: "pipeline/" + pl.Name, print: fingerprint(shared, pl.Tables, pl.MaxQuarantine)}
 		u.run = func(ctx context.Context) error { return r.pipeline(ctx, p, pl) }
+		out = append(out, u)
+	}
+	if w, ok := r.assembly.Warehouse.(elt.Warehouse); ok && len(p.Jobs) > 0 {
+		// Definitions are no part of its fingerprint: a changed one is taken at the next look, and what runs goes on.
+		u := unit{name: jobsUnit, print: fingerprint(shared, p.Alerts.Fingerprint())}
+		u.run = func(ctx context.Context) error { return r.jobs(ctx, p, w) }
 		out = append(out, u)
 	}
 	for i := range out {
@@ -144,6 +151,13 @@ func (d *Daemon) Status() console.Status {
 			part.pipeline(&x)
 		}
 		s.Pipelines = append(s.Pipelines, x)
+	}
+	if len(p.Jobs) > 0 {
+		u := d.manager.state(jobsUnit)
+		s.Jobs = &console.JobsStatus{State: u.State, Error: message(u.Err), Jobs: len(p.Jobs)}
+		if j, ok := d.parts[jobsUnit].(*runningJobs); ok {
+			j.status(s.Jobs)
+		}
 	}
 	slices.SortFunc(s.Sources, func(a, b console.SourceStatus) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(s.Pipelines, func(a, b console.PipelineStatus) int { return cmp.Compare(a.Name, b.Name) })

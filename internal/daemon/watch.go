@@ -40,7 +40,7 @@ func (r *runtime) watch(ctx context.Context) error {
 // folderPrint identifies the content of the files that make up a project by name, size and time.
 func folderPrint(dir string) string {
 	var b strings.Builder
-	for _, sub := range []string{".", "sources", "pipelines"} {
+	for _, sub := range []string{".", "sources", "pipelines", "jobs"} {
 		err := filepath.WalkDir(filepath.Join(dir, sub), func(path string, e fs.DirEntry, err error) error {
 			switch {
 			case err != nil || e.IsDir() && path != filepath.Join(dir, sub) && sub == ".":
@@ -78,7 +78,7 @@ func (r *runtime) reload(ctx context.Context) {
 	d.config.Error = message(err)
 	if err == nil {
 		d.config.Loaded = time.Now().UTC()
-		d.project, d.wants = a.Project, a.Wants
+		d.project, d.wants, d.jobs = a.Project, a.Wants, a.Jobs
 	}
 	d.mu.Unlock()
 	switch {

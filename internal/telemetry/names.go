@@ -27,6 +27,11 @@ const (
 	MetricWindowBad         = "tidemill.window.bad"          // counter: rows put into quarantine, by pipeline
 	MetricWindowQuarantine  = "tidemill.window.quarantine"   // gauge: rows in quarantine, by pipeline
 	MetricSinkRows          = "tidemill.sink.rows"           // counter: rows applied, by pipeline, table and op
+	MetricJobRuns           = "tidemill.job.runs"            // counter: runs that ended, by job and state
+	MetricJobGaps           = "tidemill.job.gaps"            // gauge: intervals that have ended and are not published, by job
+	MetricJobStale          = "tidemill.job.stale"           // gauge: published intervals whose inputs have changed, by job
+	MetricJobLate           = "tidemill.job.late"            // gauge: intervals whose deadline has passed, by job
+	MetricJobSeconds        = "tidemill.job.duration"        // histogram, s: from begin to publish, by job
 	MetricUnitRestarts      = "tidemill.unit.restarts"       // counter: restarts of a unit after an error
 	MetricUnitUp            = "tidemill.unit.up"             // gauge: 1 when the unit runs
 	MetricConfigReloads     = "tidemill.config.reloads"      // counter: by result
@@ -63,6 +68,9 @@ const (
 	KeyProject   = "tidemill.project"
 	KeySource    = "source"
 	KeyPipeline  = "pipeline"
+	KeyJob       = "job"
+	KeyInterval  = "interval"
+	KeyState     = "state"
 	KeyTable     = "table"
 	KeyTopic     = "topic"
 	KeyPartition = "partition"

@@ -63,3 +63,19 @@ func TestConformance(t *testing.T) {
 		}
 	})
 }
+
+func TestJobs(t *testing.T) {
+	conform.Jobs(t, func(t *testing.T) conform.JobsConfig {
+		path := filepath.Join(t.TempDir(), "warehouse.db")
+		s := open(t, "duckdb:"+path+"?memory_limit=200MB&threads=2")
+		return conform.JobsConfig{
+			Client: func() conform.JobWarehouse { return s }, // one process holds the file
+			Exec: func(sql string) error {
+				if err := s.Close(); err != nil { // it opens again at its next use
+					return err
+				}
+				return run(t.Context(), path, sql)
+			},
+		}
+	})
+}

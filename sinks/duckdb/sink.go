@@ -252,10 +252,15 @@ func (s *Sink) Acquire(ctx context.Context, pipeline string, epoch int64) (f win
 	return f, nil
 }
 
-// ledgerThere reports whether the ledger has been made.
+// ledgerThere reports whether the ledger has been made. The schema holds other relations too: those of jobs.
 func ledgerThere(ctx context.Context, c *duck.Conn) (bool, error) {
-	n, err := duck.Scalar[int64](ctx, c, `SELECT (SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = $1)
- + (SELECT count(*) FROM duckdb_views() WHERE database_name = current_database() AND schema_name = $1)`, ledger.Schema)
+	names := make([]string, len(ledger.Relations))
+	for i, r := range ledger.Relations {
+		names[i] = duck.Literal(r)
+	}
+	list := strings.Join(names, ", ")
+	n, err := duck.Scalar[int64](ctx, c, `SELECT (SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = $1 AND table_name IN (`+list+`))
+ + (SELECT count(*) FROM duckdb_views() WHERE database_name = current_database() AND schema_name = $1 AND view_name IN (`+list+`))`, ledger.Schema)
 	return n >= int64(len(ledger.Relations)), err
 }
 

@@ -97,3 +97,17 @@ func mustDatabase(t testing.TB, address string) string {
 	}
 	return c.Database
 }
+
+func TestJobs(t *testing.T) {
+	s := realtest.Postgres(t, "max_connections=200")
+	exec(t, s.DSN(""), "CREATE ROLE daemon LOGIN PASSWORD 'daemon'")
+	conform.Jobs(t, func(t *testing.T) conform.JobsConfig {
+		admin := database(t, s)
+		exec(t, admin, fmt.Sprintf("GRANT CREATE, TEMPORARY ON DATABASE %s TO daemon", pgx.Identifier{mustDatabase(t, admin)}.Sanitize()))
+		address := as(t, admin, "daemon", "daemon")
+		return conform.JobsConfig{
+			Client: func() conform.JobWarehouse { return open(t, address) },
+			Exec:   func(sql string) error { return run(t.Context(), address, sql) },
+		}
+	})
+}

@@ -1,0 +1,26 @@
+package elt
+
+// Dialect is where the warehouses' SQL differs for jobs.
+type Dialect struct {
+	Name string // of the warehouse, in errors
+	JSON string // type of JSON columns
+	// Constraints says that unique indexes are enforced: the warehouse itself is the last arbiter (invariant 4). Where they are
+	// not, one transaction of Write at a time is what the adapter promises, and the transaction asks before it writes.
+	Constraints bool
+	// Hold is the suffix of a SELECT that keeps its rows from being changed until the transaction ends.
+	Hold string
+	// Now is the warehouse's clock.
+	Now string
+	// MatchFunction is the function that searches a pattern in a text; empty for the operator ~.
+	MatchFunction string
+	// Via lists the ways of a result into its table, the first is the default.
+	Via []string
+}
+
+// Matches is the condition that a column holds a match of a pattern.
+func (d Dialect) Matches(column, pattern string) string {
+	if d.MatchFunction != "" {
+		return d.MatchFunction + "(" + column + ", " + quoteText(pattern) + ")"
+	}
+	return "(" + column + " ~ " + quoteText(pattern) + ")"
+}
