@@ -29,16 +29,7 @@ func TestTopicMadeAnew(t *testing.T) {
 	if err := own(3); err != nil {
 		t.Fatal(err)
 	}
-	var newest Registry
-	for _, r := range log.Topics[RegistryTopic][0] {
-		var v Registry
-		if err := json.Unmarshal(r.Value, &v); err != nil {
-			t.Fatal(err)
-		}
-		if v.Version > newest.Version {
-			newest = v
-		}
-	}
+	newest := newestRegistry(t, log)
 	base, got := newest.Tables[0].Base, map[int64]bool{}
 	if newest.History != 1 || newest.Tables[0].Topic != topic || base == nil {
 		t.Fatalf("the registry says %+v", newest)
@@ -71,6 +62,20 @@ func TestTopicMadeAnew(t *testing.T) {
 	if len(got) != len(want) || len(want) == 0 {
 		t.Errorf("the generation holds %d rows, the server %d", len(got), len(want))
 	}
+}
+
+func newestRegistry(t *testing.T, log *simLog) (newest Registry) {
+	t.Helper()
+	for _, r := range log.Topics[RegistryTopic][0] {
+		var v Registry
+		if err := json.Unmarshal(r.Value, &v); err != nil {
+			t.Fatal(err)
+		}
+		if v.Version > newest.Version {
+			newest = v
+		}
+	}
+	return newest
 }
 
 type simBatch struct {

@@ -100,7 +100,7 @@ func (c *Config) Validate(report func(path, message string)) {
 		}
 	}
 	if c.User == "" {
-		report("user", "is required: an account with REPLICATION SLAVE, REPLICATION CLIENT and SELECT")
+		report("user", "is required: an account with REPLICATION SLAVE, REPLICATION CLIENT and SELECT; with TRIGGER, too, a session that logs statements parks fewer tables")
 	}
 	if c.ChunkRows < 1 || c.ChunkRows > 5_000_000 {
 		report("chunk_rows", "must be between 1 and 5000000")
