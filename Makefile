@@ -4,7 +4,7 @@
 export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=duckdb_arrow)
 
 # Two packages at a time: each starts servers of its own, and a laptop has to hold them all.
-TEST_FLAGS ?= -race -p 2 -timeout 40m
+TEST_FLAGS ?= -race -p 2 -timeout 60m
 PACKAGES ?= ./...
 
 # Tests that kill a process at a named point need the points compiled in; without the tag they would be skipped.

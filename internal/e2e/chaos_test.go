@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	kills  = flag.Int("kills", 208, "SIGKILLs of the daemon in TestChaos, over its four lines together")
+	kills  = flag.Int("kills", 60, "SIGKILLs of the daemon in TestChaos, over its four lines together")
 	rounds = flag.Int("rounds", 1, "how many times the other tests of faults go through theirs")
 	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what decides when TestChaos kills")
 )

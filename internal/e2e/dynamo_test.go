@@ -66,7 +66,7 @@ func TestDynamoDB(t *testing.T) {
 		d = start(t, dir, log, vars...)
 	}
 	answers(t, e, log, "SELECT 1 AS ok FROM raw.sessions WHERE id = 's99' AND v = 4", 1)
-	rows, err := e.query(t.Context(), "SELECT count(*) AS n, sum(v) AS v, sum(amount) AS amount, min(tags) AS tags FROM raw.sessions")
+	rows, err := e.queryByCommand(t.Context(), "SELECT count(*) AS n, sum(v) AS v, sum(amount) AS amount, min(tags) AS tags FROM raw.sessions")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func answers(t *testing.T, e *env, log *logBuffer, sql string, n int) {
 	ticker := time.NewTicker(300 * time.Millisecond)
 	defer ticker.Stop()
 	for began := time.Now(); ; <-ticker.C {
-		if rows, err := e.query(t.Context(), sql); err == nil && len(rows) == n {
+		if rows, err := e.queryByCommand(t.Context(), sql); err == nil && len(rows) == n {
 			return
 		}
 		if time.Since(began) > 3*time.Minute {

@@ -286,7 +286,8 @@ func (s *stream) again(ctx context.Context, p planned) (entry, error) {
 				return e, s.src.lost("shard " + p.Shard + " holds other records than before")
 			}
 			return e, nil
-		case cause != Throttled && cause != Unreachable && cause != Expired && cause != Failed || attempt > 20:
+		case cause == Throttled, cause == Unreachable: // however long it is away
+		case cause != Expired && cause != Failed || attempt > 20:
 			return e, err
 		}
 		e.records = nil
