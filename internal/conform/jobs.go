@@ -196,7 +196,11 @@ func (b *bench) options(w elt.Warehouse, epoch int64) *elt.Runner {
 			defer b.mu.Unlock()
 			b.rows = append(b.rows, e)
 		},
-		Look: func(l *elt.Look) { b.look = l },
+		Look: func(l *elt.Look) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.look = l
+		},
 	})
 }
 
