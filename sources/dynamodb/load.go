@@ -93,7 +93,7 @@ func (l *loader) run(ctx context.Context) error {
 		return l.imports(ctx)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for i, seg := range l.cursor.Segments {
+	for i, seg := range slices.Clone(l.cursor.Segments) { // the stream notes in it what it has taken, from the first page on
 		if !seg.Done {
 			g.Go(func() error { return l.segment(ctx, i, seg.Last) })
 		}
@@ -224,7 +224,6 @@ func (s *stream) load(ctx context.Context, c *chunk) error {
 		l.cursor.End = max(l.cursor.End, c.at.Unix()+1)
 	}
 	l.load.Rows += int64(rows)
-	l.total = len(l.cursor.Segments)
 	l.load.Estimate = max(l.load.Estimate, l.load.Rows)
 	if l.load.Cursor, err = json.Marshal(&l.cursor); err != nil {
 		return fmt.Errorf("writing the cursor of the first load: %w", err)

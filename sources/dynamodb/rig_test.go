@@ -81,7 +81,7 @@ func serialRig(t *testing.T, o dynamofake.Options) *rig {
 	r.config = Default()
 	r.config.Table, r.config.Region, r.config.Endpoint, r.config.Grace = table, srv.Region(), srv.Endpoint(), 200*time.Millisecond
 	r.pace = pace{empty: 20 * time.Millisecond, busy: 5 * time.Millisecond, list: 100 * time.Millisecond, round: 10 * time.Millisecond, tick: 20 * time.Millisecond,
-		patient: 20 * time.Second, backoff: 200 * time.Millisecond, workers: 8, ahead: 4, held: 64 << 20, rows: 500, bytes: 32 << 20}
+		patient: 3 * time.Minute, backoff: 200 * time.Millisecond, workers: 8, ahead: 4, held: 64 << 20, rows: 500, bytes: 32 << 20}
 	if r.db, err = r.config.client(t.Context()); err != nil {
 		t.Fatal(err)
 	}
