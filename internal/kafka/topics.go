@@ -93,6 +93,9 @@ func createTopic(ctx context.Context, cl *Client, t Topic) error {
 	if errors.Is(err, kerr.TopicAlreadyExists) { // another owner was quicker
 		return madeElsewhere(ctx, cl, t)
 	}
+	if errors.Is(err, kerr.InvalidReplicationFactor) {
+		return fmt.Errorf("creating topic %s: the cluster has fewer brokers than the %d copies that its topics should have: set log.replication in tidemill.yaml to what it can keep (1 on a single broker, where a lost disk loses the log), or add brokers", cl.Name(t.Name), t.Replication)
+	}
 	if err != nil {
 		return fmt.Errorf("creating topic %s with %d partitions and replication factor %d: %w", cl.Name(t.Name), t.Partitions, t.Replication, err)
 	}

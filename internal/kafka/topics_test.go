@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -33,6 +34,29 @@ func TestTopicsOfThreeCopiesWantTwoInSync(t *testing.T) {
 		if want := map[string]string{"three": "2", "one": "1"}[topic.Name]; value != want {
 			t.Errorf("topic %s: min.insync.replicas is %s, want %s", topic.Name, value, want)
 		}
+	}
+}
+
+// More copies than brokers: the setting is named, not the broker's code alone.
+func TestMoreCopiesThanBrokers(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	c.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) { // kfake itself makes them
+		req := r.(*kmsg.CreateTopicsRequest)
+		resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+		for _, asked := range req.Topics {
+			topic := kmsg.NewCreateTopicsResponseTopic()
+			topic.Topic, topic.ErrorCode = asked.Topic, kerr.InvalidReplicationFactor.Code
+			resp.Topics = append(resp.Topics, topic)
+		}
+		return resp, nil, true
+	})
+	err = EnsureTopics(limit(t), client(t, Config{Brokers: c.ListenAddrs()}), Topic{Name: "t", Partitions: 1, Replication: 3})
+	if err == nil || !strings.Contains(err.Error(), "set log.replication") {
+		t.Errorf("got %v", err)
 	}
 }
 
