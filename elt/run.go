@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidemill/tidemill/internal/grid"
+	"github.com/tidemill/tidemill/internal/telemetry"
 )
 
 // execution makes one interval: a row that says running, staging in a snapshot, checks, and one short transaction that
@@ -39,8 +40,8 @@ func (x *execution) entry(state State) Entry {
 // run makes the interval. The error is ErrSuperseded when another runner has taken over; every other failure is in the
 // ledger and not returned.
 func (x *execution) run(ctx context.Context) error {
-	ctx, span := x.tracer.Start(ctx, "job", trace.WithAttributes(attribute.String("job", x.start.Job.Name), attribute.String("interval", x.start.Job.IntervalName(x.start.Interval)),
-		attribute.Int("generation", x.start.Generation), attribute.Int("attempt", x.start.Attempt)))
+	ctx, span := x.tracer.Start(ctx, telemetry.SpanJob, trace.WithAttributes(attribute.String(telemetry.KeyJob, x.start.Job.Name), attribute.String(telemetry.KeyInterval, x.start.Job.IntervalName(x.start.Interval)),
+		attribute.Int(telemetry.KeyGeneration, x.start.Generation), attribute.Int(telemetry.KeyAttempt, x.start.Attempt)))
 	defer span.End()
 	began := time.Now()
 	traceID := ""
