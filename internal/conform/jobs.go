@@ -188,7 +188,7 @@ func (b *bench) runner(w elt.Warehouse, epoch int64) *elt.Runner {
 }
 
 func (b *bench) options(w elt.Warehouse, epoch int64) *elt.Runner {
-	return elt.NewRunner(elt.Options{
+	r := elt.NewRunner(elt.Options{
 		Warehouse: clocked{w, b}, Graph: func() *elt.Graph { return b.graph }, Grid: quarterGrid(b.t), Pools: func() map[string]int { return map[string]int{"default": 4} },
 		Owners: func() map[string][]string { return b.owners }, Sender: b.sender, Epoch: epoch, Actor: fmt.Sprintf("runner%d", epoch), Clock: b.clock, Deep: time.Nanosecond,
 		Wrote: func(e elt.Entry) {
@@ -202,6 +202,8 @@ func (b *bench) options(w elt.Warehouse, epoch int64) *elt.Runner {
 			b.look = l
 		},
 	})
+	b.t.Cleanup(r.Wait) // a run that the test did not wait for would write into a directory that is being removed
+	return r
 }
 
 // settle looks until nothing is left to do and says what was published.
