@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"syscall"
 
 	"golang.org/x/perf/benchfmt"
@@ -47,7 +50,15 @@ func run(ctx context.Context, only string, count int, write string) error {
 		}
 		done = append(done, measured{s, results})
 	}
-	text := report(m, done)
+	var before string
+	if write != "" {
+		old, err := os.ReadFile(write)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		before = string(old)
+	}
+	text := report(m, done, before)
 	fmt.Print(text)
 	if write == "" {
 		return nil
@@ -120,6 +131,11 @@ func parse(r io.Reader, units []string) ([]series, error) {
 	}
 	if err := reader.Err(); err != nil {
 		return nil, fmt.Errorf("reading benchmark results: %w", err)
+	}
+	for _, unit := range units {
+		if !slices.ContainsFunc(out, func(s series) bool { return s.unit == unit }) {
+			return nil, fmt.Errorf("no benchmark printed %s: was it built with duckdb_arrow in GOFLAGS, as by make bench?", unit)
+		}
 	}
 	return out, nil
 }

@@ -7,23 +7,50 @@ import (
 	"strings"
 )
 
-// report is the whole answer as Markdown.
-func report(m machine, done []measured) string {
-	var b strings.Builder
-	b.WriteString("# Benchmarks\n\nWritten by `go run ./bench -write docs/bench.md`; not edited by hand.\n\n")
-	fmt.Fprintf(&b, "Machine: %s\n\n", m)
-	b.WriteString("Median and range of the runs. A/A is the same code against itself, odd runs against even ones: a difference between two versions means something only well above it.\n")
+const heading = "\n## "
+
+// report is the whole answer as Markdown. Of suites that were not measured now it keeps the sections of the report before: each
+// says when, where and at which commit its figures were made.
+func report(m machine, done []measured, before string) string {
+	sections := map[string]string{}
+	for _, old := range strings.Split(before, heading)[1:] {
+		title, body, _ := strings.Cut(old, "\n")
+		sections[title] = body
+	}
 	for _, d := range done {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| benchmark | median | range | A/A | reach |\n|---|---|---|---|---|\n", d.title, d.limits)
-		for _, s := range d.results {
-			low, high := slices.Min(s.values), slices.Max(s.values)
-			fmt.Fprintf(&b, "| %s | %s | %s – %s | %s | %s |\n", s.name, figure(median(s.values), s.unit), figure(low, ""), figure(high, ""), control(s.values), d.reach(s))
-		}
-		for _, r := range d.ratios {
-			fmt.Fprintf(&b, "| %s against %s | %s | | | %s |\n", r.of, r.to, d.ratio(r), verdict(d.quotient(r) >= r.want, fmt.Sprintf("≥ %g ×", r.want)))
+		sections[d.title] = d.section(m)
+	}
+	var b strings.Builder
+	b.WriteString("# Benchmarks\n\nWritten by `go run ./bench -write docs/bench.md`; not edited by hand. `-only REGEXP` replaces the sections of some suites.\n\n")
+	b.WriteString("Median and range of the runs. A/A is the same code against itself, odd runs against even ones: a difference between two versions means something only well above it.\n")
+	for _, s := range suites {
+		if body, ok := sections[s.title]; ok {
+			b.WriteString(heading + s.title + "\n" + strings.TrimRight(body, "\n") + "\n")
 		}
 	}
 	return b.String()
+}
+
+// section is the table of one suite.
+func (d measured) section(m machine) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s\n\n%s\n\n| benchmark | median | range | A/A | reach |\n|---|---|---|---|---|\n", d.limits, m)
+	for _, s := range d.results {
+		low, high := slices.Min(s.values), slices.Max(s.values)
+		fmt.Fprintf(&b, "| %s | %s | %s – %s | %s | %s |\n", s.name, figure(median(s.values), s.unit), figure(low, ""), figure(high, ""), control(s.values), d.reach(s))
+	}
+	for _, r := range d.ratios {
+		fmt.Fprintf(&b, "| %s against %s | %s | | | %s |\n", r.of, r.to, d.ratio(r), r.verdict(d.quotient(r)))
+	}
+	return b.String()
+}
+
+// verdict is empty where there is nothing to reach.
+func (r ratio) verdict(q float64) string {
+	if r.want == 0 {
+		return ""
+	}
+	return verdict(q >= r.want, fmt.Sprintf("≥ %g ×", r.want))
 }
 
 // reach says what a figure has to reach and whether it does.

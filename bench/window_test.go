@@ -83,7 +83,7 @@ const restartView = "SELECT t.id, t.name, t.amount, d.label FROM shop.t t LEFT J
 func BenchmarkRestart(b *testing.B) {
 	server, db := shopServer(b)
 	realtest.Exec(b, db, fmt.Sprintf(lineTable, "bench.t"), "CREATE TABLE bench.d (id INT PRIMARY KEY, label VARCHAR(40))", "INSERT INTO bench.d SELECT seq, CONCAT('label ', seq) FROM bench.seq_0_to_65535")
-	fillRows(b, db, "t", int64(scaled(restartRows)))
+	fillRows(b, db, "t", 0, int64(scaled(restartRows)))
 	p := shopProject(b, server, fmt.Sprintf("window: %s\nlog: {embedded: ./data/log}\n", lineWindow), "  - name: mart.v\n    sql: v.sql\n    key: [id]\n")
 	p.write(b, "pipelines/v.sql", restartView)
 	p.start(b)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/parquet"
@@ -22,6 +23,7 @@ type parts struct {
 	schema *arrow.Schema
 	withOp bool
 	counts ledger.Counts
+	order  order
 
 	batches chan arrow.RecordBatch
 	done    chan struct{} // the goroutine has ended and err is set
@@ -74,6 +76,9 @@ func (p *parts) send(ctx context.Context, b arrow.RecordBatch) error {
 	for _, k := range p.key {
 		p.counts.NullKeys += int64(b.Column(k).NullN())
 	}
+	if len(p.key) == 1 {
+		p.order.add(b.Column(p.key[0]))
+	}
 	for _, op := range b.Column(n).(*array.Int32).Int32Values() {
 		switch ingest.Op(op) {
 		case ingest.Upsert:
@@ -125,4 +130,43 @@ func (p *parts) Err() error {
 	default:
 		return nil
 	}
+}
+
+// grows reports whether every key was greater than the one before, as far as that can be told. It is asked after Close.
+func (p *parts) grows() bool { return p.order.known && !p.order.broken }
+
+// order follows the values of a numeric column.
+type order struct {
+	last   decimal128.Num
+	known  bool // last is a value
+	broken bool
+}
+
+func (o *order) add(c arrow.Array) {
+	o.broken = o.broken || c.NullN() > 0
+	switch c := c.(type) {
+	case *array.Int16:
+		growing(o, c.Int16Values())
+	case *array.Int32:
+		growing(o, c.Int32Values())
+	case *array.Int64:
+		growing(o, c.Int64Values())
+	case *array.Decimal128:
+		for _, v := range c.Values() {
+			o.next(v)
+		}
+	default:
+		o.broken = true
+	}
+}
+
+func growing[T int16 | int32 | int64](o *order, values []T) {
+	for _, v := range values {
+		o.next(decimal128.FromI64(int64(v)))
+	}
+}
+
+func (o *order) next(v decimal128.Num) {
+	o.broken = o.broken || o.known && !o.last.Less(v)
+	o.last, o.known = v, true
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/duck"
 	"github.com/tidemill/tidemill/sinks/ledger"
 	"github.com/tidemill/tidemill/window"
@@ -65,37 +66,45 @@ func readOwner(ctx context.Context, c *duck.Conn, t window.WarehouseTable) (*own
 	return o, nil
 }
 
-// prepare makes the table fit the load: creates it, makes it anew for a replacing load, adds columns, widens types. It
-// returns whether the table is empty and of exactly the wanted columns in order, so that parts can be loaded straight.
-func prepare(ctx context.Context, c *duck.Conn, t *window.TableLoad, o *owner, pipeline string) (straight bool, err error) {
+// prepared is how a table fits a load.
+type prepared struct {
+	empty bool
+	exact bool // it has exactly the load's columns, in order, in their types
+}
+
+// prepare makes the table fit the load: creates it, makes it anew for a replacing load, adds columns, widens types.
+func prepare(ctx context.Context, c *duck.Conn, t *window.TableLoad, o *owner, pipeline string) (f prepared, err error) {
 	have, err := describe(ctx, c, t.Table)
 	if err != nil {
-		return false, err
+		return f, err
 	}
 	if have != nil && o == nil {
 		if err := wantEmpty(ctx, c, t); err != nil {
-			return false, err
+			return f, err
 		}
 	}
 	if have == nil || t.Replace {
-		return true, create(ctx, c, t)
+		return prepared{empty: true, exact: true}, create(ctx, c, t)
 	}
 	if o != nil && !slices.Equal(o.key, t.Key) {
-		return false, &window.RefusedError{
+		return f, &window.RefusedError{
 			What: fmt.Sprintf("the table %s has the key (%s), the view gives (%s)", t.Table, strings.Join(o.key, ", "), strings.Join(t.Key, ", ")),
 			Hint: "restore the view's key, or rebuild the table: " + ledger.Rebuild(qualified(t.Table), pipeline),
 		}
 	}
 	changes, err := alterations(t, have, pipeline)
 	if err != nil {
-		return false, err
+		return f, err
 	}
 	for _, a := range changes {
 		if _, err := c.Exec(ctx, "ALTER TABLE "+qualified(t.Table)+" "+a); err != nil {
-			return false, err
+			return f, err
 		}
 	}
-	return false, nil
+	f.exact = len(changes) == 0 && slices.EqualFunc(have, t.Columns, func(h column, c ingest.Column) bool {
+		return h.name == c.Name && compare(h.typ, duck.ColumnType(c.Type)) == same
+	})
+	return f, nil
 }
 
 // wantEmpty protects a table that somebody else made: the first publish of a pipeline would delete its rows.
@@ -157,70 +166,4 @@ func alterations(t *window.TableLoad, have []column, pipeline string) (changes [
 		}
 	}
 	return changes, nil
-}
-
-// tableLoad is one table of a publish on its way into the warehouse.
-type tableLoad struct {
-	*window.TableLoad
-	files    []string
-	stage    string
-	straight bool
-}
-
-func (l *tableLoad) columns() string {
-	names := make([]string, len(l.Columns))
-	for i, c := range l.Columns {
-		names[i] = c.Name
-	}
-	return duck.Idents(names)
-}
-
-// load brings the parts into staging, or straight into an empty table, and compares counts and keys (invariant 3).
-func (l *tableLoad) load(ctx context.Context, c *duck.Conn) error {
-	if len(l.files) == 0 {
-		return nil
-	}
-	how, to := duck.CreateTemp, l.stage
-	if l.straight {
-		how, to = duck.Append, qualified(l.Table)
-	}
-	p := openParts(ctx, l.TableLoad, l.files, !l.straight)
-	n, err := c.LoadReader(ctx, how, to, p)
-	p.Close()
-	if p.counts.NullKeys > 0 { // said better than by the constraint that a straight load meets
-		return ledger.CheckCounts(l.TableLoad, ledger.Counts{Upserts: l.Upserts, Deletes: l.Deletes, NullKeys: p.counts.NullKeys})
-	}
-	if err != nil {
-		return fmt.Errorf("loading %s: %w", l.Table, classify(err))
-	}
-	distinct, err := duck.Scalar[int64](ctx, c, "SELECT count(*) FROM (SELECT DISTINCT "+duck.Idents(l.Key)+" FROM "+to+")")
-	if err != nil {
-		return fmt.Errorf("counting the keys of %s: %w", l.Table, classify(err))
-	}
-	p.counts.RepeatedKeys = n - distinct
-	p.counts.Other = n - p.counts.Upserts - p.counts.Deletes
-	return ledger.CheckCounts(l.TableLoad, p.counts)
-}
-
-// apply moves staging into the table: every key of it goes, then the upserts come.
-func (l *tableLoad) apply(ctx context.Context, c *duck.Conn) error {
-	if len(l.files) == 0 || l.straight {
-		return nil
-	}
-	on := make([]string, len(l.Key))
-	for i, k := range l.Key {
-		on[i] = "t." + duck.Ident(k) + " = s." + duck.Ident(k)
-	}
-	if _, err := c.Exec(ctx, "DELETE FROM "+qualified(l.Table)+" t USING "+l.stage+" s WHERE "+strings.Join(on, " AND ")); err != nil {
-		return err
-	}
-	n, err := c.Exec(ctx, "INSERT INTO "+qualified(l.Table)+" ("+l.columns()+") SELECT "+l.columns()+" FROM "+l.stage+" WHERE _op = 1")
-	if err != nil {
-		return err
-	}
-	if n != l.Upserts {
-		return fmt.Errorf("applying %s: %d rows were inserted of %d", l.Table, n, l.Upserts)
-	}
-	_, err = c.Exec(ctx, "DROP TABLE "+l.stage) // its memory is wanted for the next table
-	return err
 }

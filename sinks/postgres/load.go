@@ -7,12 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tidemill/tidemill/ingest"
-	"github.com/tidemill/tidemill/internal/parquet"
 	"github.com/tidemill/tidemill/sinks/ledger"
 	"github.com/tidemill/tidemill/window"
 )
@@ -77,7 +73,7 @@ func (l *tableLoad) copyTo(ctx context.Context, tx pgx.Tx, to string, withOp boo
 // growing key that are all new. It is three times as fast as staging and merging. A guess that is wrong (the parts are
 // sorted by key, but not in PostgreSQL's order) meets the primary key and is undone.
 func (l *tableLoad) tryAppend(ctx context.Context, tx pgx.Tx) (done bool, err error) {
-	first, ok, err := l.firstKey(ctx)
+	first, ok, err := ledger.FirstKey(ctx, l.TableLoad, l.files[0])
 	if err != nil || !ok {
 		return false, err
 	}
@@ -96,28 +92,6 @@ func (l *tableLoad) tryAppend(ctx context.Context, tx pgx.Tx) (done bool, err er
 		return false, err
 	}
 	return err == nil, err
-}
-
-var errEnough = errors.New("enough")
-
-// firstKey is the first value of the first key column as text, when that is a number that has an order in both worlds:
-// unsigned 64-bit keys arrive as decimals.
-func (l *tableLoad) firstKey(ctx context.Context) (key string, ok bool, err error) {
-	s := ingest.Schema{Columns: l.Columns, Key: l.Key}
-	at := s.KeyColumns()[0]
-	err = parquet.Read(ctx, l.files[0], parquet.Schema{Columns: l.Columns, Op: true}, func(b arrow.RecordBatch) error {
-		switch c := b.Column(at).(type) {
-		case *array.Int16, *array.Int32, *array.Int64, *array.Decimal128:
-			if ok = c.Len() > 0 && c.IsValid(0); ok {
-				key = c.ValueStr(0)
-			}
-		}
-		return errEnough
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return key, ok, err
 }
 
 const opColumn = "_op"
