@@ -89,15 +89,16 @@ func (m *inMemory) last() []ref {
 func (m *inMemory) refs() []ref {
 	refs := make([]ref, 0, m.rows)
 	key := m.schema.KeyColumns()
+	short := len(key) == 1 && m.shortKeys(key[0])
 	buf := []byte{} // never nil: rest is nil for keys that are all prefix
 	for b, batch := range m.batches {
 		cols := make([]arrow.Array, len(key))
 		for i, k := range key {
 			cols[i] = batch.Column(k)
 		}
-		if ints, ok := cols[0].(*array.Int64); ok && len(cols) == 1 {
-			for row, v := range ints.Int64Values() {
-				refs = append(refs, ref{prefix: uint64(v) ^ 1<<63, batch: uint32(b), row: uint32(row)})
+		if short {
+			for row := range int(batch.NumRows()) {
+				refs = append(refs, ref{prefix: shortKey(cols[0], row), batch: uint32(b), row: uint32(row)})
 			}
 			continue
 		}
@@ -111,6 +112,48 @@ func (m *inMemory) refs() []ref {
 		}
 	}
 	return refs
+}
+
+// shortKeys reports whether eight bytes of every key of the column compare as the values do: numbers and times do, decimals
+// whose upper halves are all the same, as those of unsigned integers.
+func (m *inMemory) shortKeys(column int) bool {
+	switch m.schema.Columns[column].Type.Kind {
+	case ingest.Int16, ingest.Int32, ingest.Int64, ingest.Date, ingest.Timestamp, ingest.TimestampTZ:
+		return true
+	case ingest.Decimal:
+	default:
+		return false
+	}
+	var upper int64
+	for i, b := range m.batches {
+		for row, v := range b.Column(column).(*array.Decimal128).Values() {
+			if i == 0 && row == 0 {
+				upper = v.HighBits()
+			} else if v.HighBits() != upper {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// shortKey is the key for which shortKeys holds.
+func shortKey(c arrow.Array, row int) uint64 {
+	switch c := c.(type) {
+	case *array.Int16:
+		return uint64(uint16(c.Value(row)) ^ 1<<15)
+	case *array.Int32:
+		return uint64(uint32(c.Value(row)) ^ 1<<31)
+	case *array.Date32:
+		return uint64(uint32(c.Value(row)) ^ 1<<31)
+	case *array.Int64:
+		return uint64(c.Value(row)) ^ 1<<63
+	case *array.Timestamp:
+		return uint64(c.Value(row)) ^ 1<<63
+	case *array.Decimal128:
+		return c.Value(row).LowBits()
+	}
+	panic("state: no short key is of type " + c.DataType().String())
 }
 
 func prefix(k []byte) uint64 {
