@@ -16,4 +16,6 @@
 //     compared too, since the tables have no primary key (12-90 times slower, and it cannot spill).
 //  4. A query of a user is one SELECT, in a session and a read-only transaction of its own, under a timeout.
 //  5. An error never holds a row value (internal/duck withholds what may quote one; a query's own text is withheld here).
+//  6. Parts are appended to a table with rows only when their first key is beyond its last one and every key of theirs is
+//     seen to grow; what does not is undone and staged.
 package duckdb

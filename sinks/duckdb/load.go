@@ -65,7 +65,8 @@ func (l *tableLoad) beyond(ctx context.Context, c *duck.Conn) (bool, error) {
 // errUnordered says that parts were appended to a filled table whose keys do not grow: they may meet rows that are there.
 var errUnordered = errors.New("the keys of the parts do not grow")
 
-// copyTo copies the parts and compares counts and keys (invariant 3). What is appended to rows that are there has to grow.
+// copyTo copies the parts and compares counts and keys (invariant 3). What is appended to rows that are there has to grow
+// (invariant 6).
 func (l *tableLoad) copyTo(ctx context.Context, c *duck.Conn, to string, growing bool) error {
 	how := duck.Append
 	if !l.loaded {
