@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	kills  = flag.Int("kills", 60, "SIGKILLs of the daemon in TestChaos, over its four lines together")
+	kills  = flag.Int("kills", 208, "SIGKILLs of the daemon in TestChaos, over its four lines together")
 	rounds = flag.Int("rounds", 1, "how many times the other tests of faults go through theirs")
 	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what decides when TestChaos kills")
 )
@@ -23,6 +23,10 @@ var (
 //
 //	make chaos N=1000
 func TestChaos(t *testing.T) {
+	program, err := plain() // the race detector has its turn in the tests of single faults
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, c := range []combo{
 		{"embedded", "duckdb", "folder", "mariadb", "mysql", "4MiB"},
 		{"kafka", "postgres", "s3", "mysql", "mariadb", "4MiB"},
@@ -32,7 +36,7 @@ func TestChaos(t *testing.T) {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel() // a line that starts again waits more than it works
 			t.Logf("-seed %d", *seed)
-			e := newEnv(t, c, func(e *env) { e.session = time.Second })
+			e := newEnv(t, c, func(e *env) { e.session, e.program = time.Second, program })
 			m := &monkey{env: e, rng: rand.New(rand.NewPCG(*seed, uint64(i)))}
 			m.counted(t)
 			stop := m.busy(t, 60)

@@ -46,7 +46,13 @@ func (b *logBuffer) String() string {
 // start runs the daemon on a config folder. env is added to the test's environment.
 func start(t *testing.T, config string, log *logBuffer, env ...string) *daemon {
 	t.Helper()
-	d := &daemon{cmd: exec.Command(binary, "run", "--config", config), log: log, done: make(chan struct{})}
+	return launch(t, binary, config, log, env...)
+}
+
+// launch runs a daemon that is built in its own way.
+func launch(t *testing.T, program, config string, log *logBuffer, env ...string) *daemon {
+	t.Helper()
+	d := &daemon{cmd: exec.Command(program, "run", "--config", config), log: log, done: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Env = append(os.Environ(), env...)
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

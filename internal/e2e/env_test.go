@@ -60,6 +60,7 @@ type env struct {
 	bucket            realtest.Bucket
 	vars              []string
 	log               *logBuffer
+	program           string // the daemon's
 	clinic            *clinic.Clinic
 	db                [2]*sql.DB // consult, pharmacy as administrator
 	checker           *oracle.Checker
@@ -87,7 +88,7 @@ func newEnv(t *testing.T, c combo, changes ...func(*env)) *env {
 	if c.memory == "" {
 		c.memory = "512MiB"
 	}
-	e := &env{combo: c, dir: t.TempDir(), log: &logBuffer{}, session: 2 * time.Second, brokers: 1}
+	e := &env{combo: c, dir: t.TempDir(), log: &logBuffer{}, program: binary, session: 2 * time.Second, brokers: 1}
 	e.data, e.embedded, e.lake = "./data", "./data/log", "./data/lake"
 	for _, change := range changes {
 		change(e)
@@ -285,7 +286,7 @@ func (e *env) replay(t *testing.T, s *servers.Server, kind, database string, id 
 // run starts the daemon of this line.
 func (e *env) run(t *testing.T, extra ...string) *daemon {
 	t.Helper()
-	return start(t, e.dir, e.log, append(append([]string{}, e.vars...), extra...)...)
+	return launch(t, e.program, e.dir, e.log, append(append([]string{}, e.vars...), extra...)...)
 }
 
 // steps does n operations of the clinic.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -27,25 +28,38 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	if binary = *prebuilt; binary != "" {
-		os.Exit(m.Run())
-	}
-	os.Exit(build(m))
+	os.Exit(built(m))
 }
 
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "tidemill-e2e")
-	if err != nil {
+// folder is where daemons are built; it goes with the process.
+var folder string
+
+func built(m *testing.M) int {
+	var err error
+	if folder, err = os.MkdirTemp("", "tidemill-e2e"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "tidemill")
-	cmd := exec.Command("go", "build", "-race", "-tags", "duckdb_arrow failpoint", "-o", binary, "../../cmd/tidemill")
-	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the daemon: %v\n%s", err, out)
+	defer os.RemoveAll(folder)
+	if binary, err = build("race", "-race"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
+}
+
+// plain is the daemon without -race, for tests that start so many that most of their time would be the detector's.
+var plain = sync.OnceValues(func() (string, error) { return build("plain") })
+
+func build(name string, flags ...string) (path string, err error) {
+	if *prebuilt != "" {
+		return *prebuilt, nil
+	}
+	path = filepath.Join(folder, name)
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-tags", "duckdb_arrow failpoint", "-o", path, "../../cmd/tidemill")...)
+	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the daemon: %w\n%s", err, out)
+	}
+	return path, nil
 }
