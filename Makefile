@@ -11,8 +11,8 @@ PACKAGES ?= ./...
 KILL_TEST ?= go test $(TEST_FLAGS) -tags "duckdb_arrow failpoint" ./internal/failpoint ./sinks/duckdb
 
 # Ten thousand simulated worlds and some thousand random cases: with the race detector they would take ten times as long, so that
-# the run above has a few hundred only.
-SIM_TEST ?= go test -timeout 20m ./ingest ./window -v -run '^(TestCrashesAndZombies|TestWorld|TestCases)$$'
+# the run above has a few hundred only. One package at a time, since each uses all cores.
+SIM_TEST ?= go test -p 1 -timeout 20m ./ingest ./window -v -run '^(TestCrashesAndZombies|TestWorld|TestCases)$$'
 
 .PHONY: run build test chaos bench lint clean
 
