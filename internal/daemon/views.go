@@ -181,7 +181,7 @@ func refusals(t config.Table, err error) (config.Problems, error) {
 	}
 	var out config.Problems
 	for _, p := range refused.Problems {
-		out = append(out, config.Problem{File: t.QueryFile, Line: p.Line, Column: min(p.Line, 1), Message: refusalText(p)})
+		out = append(out, config.Problem{File: t.QueryFile, Line: p.Line, Column: p.Column, Message: refusalText(p)})
 	}
 	return out, nil
 }

@@ -41,19 +41,20 @@ type output struct {
 }
 
 func (a *analysis) refuse(at node, what, instead string) {
-	p := Problem{Line: a.line(at), What: what, Instead: instead}
-	if !slices.Contains(a.problems, p) {
+	p := Problem{What: what, Instead: instead}
+	if at, ok := a.offset(at); ok { // the parser does not keep every place
+		p.Line, p.Column = lineColumn(a.sql, at)
+	}
+	same := func(q Problem) bool { return q.Line == p.Line && q.What == p.What && q.Instead == p.Instead }
+	if !slices.ContainsFunc(a.problems, same) { // once a line is enough
 		a.problems = append(a.problems, p)
 	}
 }
 
-// line is the line of a node, 0 when the parser has not kept its place.
-func (a *analysis) line(n node) int {
-	at, ok := a.offset(n)
-	if !ok {
-		return 0
-	}
-	return 1 + strings.Count(a.sql[:at], "\n")
+// lineColumn is a place in a text, both from 1, the column in bytes.
+func lineColumn(sql string, at int) (line, column int) {
+	before := sql[:at]
+	return 1 + strings.Count(before, "\n"), at - strings.LastIndexByte(before, '\n')
 }
 
 // offset is the place of a node in the text; ok when the parser has kept it.

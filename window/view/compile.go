@@ -92,7 +92,7 @@ func (a *analysis) text(ctx context.Context, c *duck.Conn) error {
 func (a *analysis) syntaxProblem(e *syntaxError) Problem {
 	p := Problem{What: e.message, Instead: "write one SELECT in DuckDB's dialect"}
 	if at, err := strconv.Atoi(e.at); err == nil && at <= len(a.sql) {
-		p.Line = 1 + strings.Count(a.sql[:at], "\n")
+		p.Line, p.Column = lineColumn(a.sql, at)
 	}
 	if strings.HasPrefix(e.message, "Only SELECT statements") {
 		p.What = "a statement that is not a SELECT"

@@ -12,6 +12,7 @@ import (
 // Problem is one reason why a view is refused.
 type Problem struct {
 	Line    int // in the SQL text, from 1; 0 when it has no place
+	Column  int // in bytes, from 1
 	What    string
 	Instead string // what to write instead
 }
