@@ -127,7 +127,7 @@ func eachBatch(ctx context.Context, changes []Changes, fn func(m *inMemory, arri
 		if sameColumns(b.Schema(), schema.Arrow()) != nil { // of another schema: the staging knows what to do
 			return errNarrow
 		}
-		if err := fn(&inMemory{schema: schema, batches: []arrow.RecordBatch{b}, rows: b.NumRows()}, arrived); err != nil {
+		if err := fn(&inMemory{schema: schema, batches: []arrow.RecordBatch{b}, rows: b.NumRows(), part: true}, arrived); err != nil {
 			return err
 		}
 		arrived += b.NumRows()

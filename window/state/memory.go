@@ -27,6 +27,7 @@ type inMemory struct {
 	batches []arrow.RecordBatch
 	rows    int64
 	sorted  []ref // what last has found
+	part    bool  // of more that its keys are compared with: they are encoded alike everywhere
 }
 
 // loadMemory returns the changes of an input when they can be collapsed in memory.
@@ -121,9 +122,12 @@ func (m *inMemory) shortKeys(column int) bool {
 	case ingest.Int16, ingest.Int32, ingest.Int64, ingest.Date, ingest.Timestamp, ingest.TimestampTZ:
 		return true
 	case ingest.Decimal:
-	default:
-		return false
+		return !m.part && m.oneUpperHalf(column)
 	}
+	return false
+}
+
+func (m *inMemory) oneUpperHalf(column int) bool {
 	var upper int64
 	for i, b := range m.batches {
 		for row, v := range b.Column(column).(*array.Decimal128).Values() {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/duck"
@@ -99,4 +101,36 @@ func TestWideRowsChangedOften(t *testing.T) {
 		}
 	}
 	t.Logf("%+v", stats)
+}
+
+// TestSupersededDecimals: whether two batches hold the same key does not depend on what else is in them. One batch has keys of one
+// upper half only, whose lower halves would be enough within it.
+func TestSupersededDecimals(t *testing.T) {
+	s := &ingest.Schema{Table: ingest.TableName{Name: "t"}, Key: []string{"k"},
+		Columns: []ingest.Column{{Name: "k", Type: ingest.Type{Kind: ingest.Decimal, Precision: 20}}, {Name: "v", Type: integer}, {Name: "note", Type: text}}}
+	wide := strings.Repeat("w", 2*wideRow)
+	row := func(k int64, v int32) change { return change{ingest.Upsert, []any{k, v, wide}} }
+	w, err := NewSpillWriter(filepath.Join(t.TempDir(), "run"), s.Arrow())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rows := range [][]change{{row(1, 1), row(2, 2)}, {row(-1, 3), row(1, 4)}, {row(-1, 5), row(-2, 6)}} {
+		if err := w.Write(batches(s, rows, 2)[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out, dropped, err := compact(t.Context(), []Changes{{Input: "t", Schema: s, Spilled: []string{w.path}}}, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int32
+	for _, b := range out[0].Batches {
+		got = append(got, b.Column(1).(*array.Int32).Int32Values()...)
+	}
+	if want := []int32{2, 4, 5, 6}; dropped != 2 || !slices.Equal(got, want) {
+		t.Errorf("%d rows were left out, rows %v remain, want %v", dropped, got, want)
+	}
 }
