@@ -35,7 +35,7 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 		Name: pl.Name, Owner: r.owner, Sources: inputs.sources(), Wants: inputs.wants, Plan: inputs.planner(pl, newest),
 		Kafka: r.log.cfg, Store: r.assembly.Store, Sink: r.assembly.Warehouse, Dir: dir,
 		Tracer: r.telemetry.Tracer(), Meter: r.telemetry.Meter(),
-		Memory: share, StateMemory: max(share, minStateMemory), MaxQuarantine: pl.MaxQuarantine,
+		Memory: share, StateMemory: stateMemory(share), MaxQuarantine: pl.MaxQuarantine,
 	})
 	if err != nil {
 		return err
@@ -57,8 +57,11 @@ func (r *runtime) pipeline(ctx context.Context, p *config.Project, pl *config.Pi
 	return w.Run(ctx)
 }
 
-// minStateMemory is what DuckDB gets for the state and the joins of a pipeline however little its windows may hold.
-const minStateMemory = 1 << 30
+// stateMemory is what DuckDB gets for the state and the joins of a pipeline, given what its windows may hold: as much, but
+// twice that up to 1 GiB, and never less than half of that. Rows of 200 kB need it, and the process 0.3 GB beside it.
+func stateMemory(windows int64) int64 {
+	return max(windows, min(2*windows, 1<<30), 512<<20)
+}
 
 // elsewhere is how long a pipeline waits for a table that a source in another process has perhaps not begun to capture yet.
 const elsewhere = 15 * time.Second
