@@ -37,7 +37,7 @@ func shopServer(b *testing.B) (*servers.Server, *sql.DB) {
 // shopProject replicates bench.* through a log into a DuckDB warehouse.
 func shopProject(b *testing.B, server *servers.Server, settings, pipeline string) *project {
 	b.Helper()
-	return newProject(b, settings+"store: ./data/lake\nwarehouse: duckdb:./data/warehouse.db?memory_limit=256MB\n", map[string]string{
+	return newProject(b, settings+"store: ./data/lake\n", map[string]string{
 		"sources/shop.yaml":   mysqlSource("shop", server.Addr(), "bench.*"),
 		"pipelines/shop.yaml": "kind: pipeline\nname: shop\ntables:\n" + pipeline,
 	})
@@ -48,7 +48,7 @@ func shopProject(b *testing.B, server *servers.Server, settings, pipeline string
 func BenchmarkVisible(b *testing.B) {
 	server, db := shopServer(b)
 	realtest.Exec(b, db, fmt.Sprintf(lineTable, "bench.t"))
-	p := shopProject(b, server, fmt.Sprintf("window: %s\nlog: {embedded: ./data/log}\n", visibleWindow), "  - replicate: shop.bench.t\n    into: raw\n")
+	p := shopProject(b, server, fmt.Sprintf("window: %s\nlog: {embedded: ./data/log}\nwarehouse: duckdb:./data/warehouse.db\n", visibleWindow), "  - replicate: shop.bench.t\n    into: raw\n")
 	p.start(b)
 	p.until(b, time.Minute, "SELECT count(*) AS n FROM raw.t", 0)
 	groups := scaled(visibleRows) / lineGroup
@@ -84,7 +84,7 @@ func BenchmarkRestart(b *testing.B) {
 	server, db := shopServer(b)
 	realtest.Exec(b, db, fmt.Sprintf(lineTable, "bench.t"), "CREATE TABLE bench.d (id INT PRIMARY KEY, label VARCHAR(40))", "INSERT INTO bench.d SELECT seq, CONCAT('label ', seq) FROM bench.seq_0_to_65535")
 	fillRows(b, db, "t", 0, int64(scaled(restartRows)))
-	p := shopProject(b, server, fmt.Sprintf("window: %s\nlog: {embedded: ./data/log}\n", lineWindow), "  - name: mart.v\n    sql: v.sql\n    key: [id]\n")
+	p := shopProject(b, server, fmt.Sprintf("window: %s\nlog: {embedded: ./data/log}\nwarehouse: duckdb:./data/warehouse.db\n", lineWindow), "  - name: mart.v\n    sql: v.sql\n    key: [id]\n")
 	p.write(b, "pipelines/v.sql", restartView)
 	p.start(b)
 	p.until(b, 10*time.Minute, "SELECT count(*) AS n FROM mart.v", int64(scaled(restartRows)))
@@ -130,7 +130,7 @@ func BenchmarkLargeWindow(b *testing.B) {
 	server, db := shopServer(b)
 	realtest.Exec(b, db, "CREATE TABLE bench.t (id BIGINT NOT NULL PRIMARY KEY, v INT NOT NULL, body VARCHAR(1200) NOT NULL)")
 	kafka := realtest.Kafka(b, "log.retention.ms=-1")
-	p := shopProject(b, server, fmt.Sprintf("window: %s\nmemory: 256MiB\nlog: {brokers: [%q], replication: 1}\n", largeWindow, kafka.Addr()), "  - replicate: shop.bench.t\n    into: raw\n")
+	p := shopProject(b, server, fmt.Sprintf("window: %s\nmemory: 256MiB\nwarehouse: duckdb:./data/warehouse.db?memory_limit=256MB\nlog: {brokers: [%q], replication: 1}\n", largeWindow, kafka.Addr()), "  - replicate: shop.bench.t\n    into: raw\n")
 	b.Setenv("GOMEMLIMIT", "640MiB")
 	p.start(b)
 	p.until(b, time.Minute, "SELECT count(*) AS n FROM tidemill.tables", 0)
