@@ -25,6 +25,7 @@ type Clinic struct {
 	open              bag[uint64] // orders that are not fully paid
 	placed            bag[uint64] // all orders
 	payments          bag[uint64]
+	chats             bag[*chat] // that it has opened itself
 	owing             schedule
 }
 
@@ -39,6 +40,8 @@ type Options struct {
 	// PayWithin is after how many steps an order is paid at the latest; most are paid evenly over that time. Default
 	// 2400: a minute at 40 operations a second, which is six windows of the demo.
 	PayWithin int
+	// Chats is where sessions are kept; nil: the clinic has no chat rooms.
+	Chats Chats
 }
 
 // known bounds what Open reads of each table: enough for variety, small for a database that has run for weeks.
@@ -175,6 +178,9 @@ func (c *Clinic) draw() operation {
 		return operation{name: "pay", do: (*Clinic).pay}
 	}
 	all, total := operations(), 0
+	if c.options.Chats != nil {
+		all = append(all, chatOperations()...)
+	}
 	for _, op := range all {
 		total += op.weight
 	}

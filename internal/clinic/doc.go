@@ -1,7 +1,8 @@
 // Package clinic is a busy telemedicine clinic in two databases: what the demo shows and the end-to-end tests load.
 //
 // `consult` holds database clinic (patients, doctors, appointments), `pharmacy` holds database pharmacy (orders,
-// order_items, payments). An order names an appointment of the other server, as services do: no foreign key reaches
+// order_items, payments). With Options.Chats there is a third store, a DynamoDB table of chat sessions, which name appointments too.
+// An order names an appointment of the other server, as services do: no foreign key reaches
 // that far. The same SQL runs on MariaDB and MySQL.
 //
 // Invariants:

@@ -145,7 +145,7 @@ func (s *Server) apply(c *call, w write) *apiError {
 }
 
 // fork makes a source of chance that may be used without the lock.
-func (s *Server) fork() *rand.Rand { return rand.New(rand.NewPCG(s.rng.Uint64(), 1)) }
+func (s *Server) fork() *rand.Rand { return rand.New(rand.NewPCG(s.answers.Uint64(), 1)) }
 
 // attributes is the answer to a write.
 func (s *Server) attributes(returns string, old, fresh item) (answer, *apiError) {

@@ -157,7 +157,7 @@ func (s *Server) answer(r *http.Request, c *call, body []byte) ([]byte, *apiErro
 		return nil, failure
 	}
 	c.info = subject(name, raw)
-	out, failure := s.run(c, known, raw)
+	out, failure := s.run(c, known, raw, body)
 	if failure != nil {
 		return nil, failure
 	}
@@ -169,7 +169,7 @@ func (s *Server) answer(r *http.Request, c *call, body []byte) ([]byte, *apiErro
 }
 
 // run decodes and executes a call; the lock is held from the first fault to the last effect, so a call is atomic.
-func (s *Server) run(c *call, o operation, raw map[string]any) (out answer, failure *apiError) {
+func (s *Server) run(c *call, o operation, raw map[string]any, body []byte) (out answer, failure *apiError) {
 	in := reflect.New(o.input)
 	malformed := decode(raw, in.Elem())
 	s.mu.Lock()
@@ -182,7 +182,10 @@ func (s *Server) run(c *call, o operation, raw map[string]any) (out answer, fail
 	if malformed != nil {
 		return nil, malformed
 	}
-	return o.run(s, c, in.Interface())
+	if out, failure = o.run(s, c, in.Interface()); failure == nil {
+		failure = s.journal.note(c.now, c.info.Operation, body)
+	}
+	return out, failure
 }
 
 func (s *Server) observe(c *call, failure *apiError) {

@@ -184,6 +184,27 @@ func (s *Server) Calls(operation string) int {
 	return n
 }
 
+// CreateTable makes a table with a stream of new and old images, as by CreateTable. Its key is one attribute, a string.
+func (s *Server) CreateTable(table, key string) error {
+	body := fmt.Appendf(nil, `{"TableName":%q,"BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":%q,"AttributeType":"S"}],
+		"KeySchema":[{"AttributeName":%q,"KeyType":"HASH"}],"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}`, table, key, key)
+	raw, failure := parseJSON(body)
+	if failure != nil {
+		return failure
+	}
+	if _, failure := s.run(&call{info: subject("CreateTable", raw)}, s.operations["DynamoDB_20120810.CreateTable"], raw, body); failure != nil {
+		return failure
+	}
+	return nil
+}
+
+// Has reports whether there is a table.
+func (s *Server) Has(table string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tables[table] != nil
+}
+
 // Put writes an item, given as DynamoDB JSON ({"id":{"S":"a"}}), without a request: tests and the demo fill tables with
 // it. Everything else is as by PutItem.
 func (s *Server) Put(table, itemJSON string) error {
@@ -192,8 +213,10 @@ func (s *Server) Put(table, itemJSON string) error {
 		return err
 	}
 	return s.direct(table, func(c *call) *apiError {
-		_, failure := s.putItem(c, &putItemInput{TableName: table, Item: it})
-		return failure
+		if _, failure := s.putItem(c, &putItemInput{TableName: table, Item: it}); failure != nil {
+			return failure
+		}
+		return s.journal.note(c.now, "PutItem", fmt.Appendf(nil, `{"TableName":%q,"Item":%s}`, table, itemJSON))
 	})
 }
 
@@ -204,8 +227,10 @@ func (s *Server) Delete(table, keyJSON string) error {
 		return err
 	}
 	return s.direct(table, func(c *call) *apiError {
-		_, failure := s.deleteItem(c, &keyInput{TableName: table, Key: it})
-		return failure
+		if _, failure := s.deleteItem(c, &keyInput{TableName: table, Key: it}); failure != nil {
+			return failure
+		}
+		return s.journal.note(c.now, "DeleteItem", fmt.Appendf(nil, `{"TableName":%q,"Key":%s}`, table, keyJSON))
 	})
 }
 

@@ -2,6 +2,7 @@ package dynamofake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -45,6 +46,9 @@ type Options struct {
 	ExportDelay time.Duration
 	// ExportFuzz blurs the edges of exports by up to this much per item. AWS: about a minute.
 	ExportFuzz time.Duration
+	// Journal is a file that keeps every write. A server that is started on it again is the one that wrote it: same tables,
+	// streams, shards and sequence numbers, with the times of then. Rotation and TTL are not in it: leave them off.
+	Journal string
 	// Observe is told of every call after its answer is decided, in that order. It must not call the server.
 	Observe func(Call)
 }
@@ -79,7 +83,9 @@ type Server struct {
 	operations map[string]operation
 
 	mu       sync.Mutex
-	rng      *rand.Rand
+	rng      *rand.Rand // of what a server is; a journal repeats its draws
+	answers  *rand.Rand // of what it answers
+	journal  *journal   // nil: none
 	skew     time.Duration
 	tables   map[string]*table
 	streams  []*stream // in order of creation, disabled ones included
@@ -107,7 +113,7 @@ func New(o Options) *Server {
 	o.Shards = max(o.Shards, 1)
 	o.Limits = o.Limits.withDefaults()
 	return &Server{
-		opts: o, operations: operations(), rng: rand.New(rand.NewPCG(o.Seed, 0x7469646566616b65)),
+		opts: o, operations: operations(), rng: rand.New(rand.NewPCG(o.Seed, 0x7469646566616b65)), answers: rand.New(rand.NewPCG(o.Seed, 1)),
 		tables: map[string]*table{}, tokens: map[string]token{}, calls: map[string]int{}, buckets: map[string]*bucket{}, reading: map[*shard]int{},
 	}
 }
@@ -128,9 +134,12 @@ func (l Limits) withDefaults() Limits {
 // Start makes a server and listens on 127.0.0.1.
 func Start(o Options) (*Server, error) {
 	s := New(o)
+	if err := s.openJournal(); err != nil {
+		return nil, fmt.Errorf("starting the DynamoDB fake: %w", err)
+	}
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
 	if err != nil {
-		return nil, fmt.Errorf("starting the DynamoDB fake: %w", err)
+		return nil, fmt.Errorf("starting the DynamoDB fake: %w", errors.Join(err, s.journal.close()))
 	}
 	s.listener, s.stopped = l, make(chan struct{})
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
@@ -154,10 +163,17 @@ func (s *Server) Close() error {
 	}
 	err := s.http.Close()
 	<-s.stopped
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(err, s.journal.close())
 }
 
-func (s *Server) now() time.Time { return s.opts.Clock().UTC() }
+func (s *Server) now() time.Time {
+	if s.journal != nil && !s.journal.then.IsZero() {
+		return s.journal.then
+	}
+	return s.opts.Clock().UTC()
+}
 
 // settle brings everything to the present, in the order of due times. The lock is held.
 func (s *Server) settle() time.Time {

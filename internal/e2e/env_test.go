@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/internal/clinic"
+	"github.com/tidemill/tidemill/internal/dynamofake"
 	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/oracle"
 	"github.com/tidemill/tidemill/internal/realtest"
@@ -62,7 +63,8 @@ type env struct {
 	log               *logBuffer
 	program           string // the daemon's
 	clinic            *clinic.Clinic
-	db                [2]*sql.DB // consult, pharmacy as administrator
+	chats             *dynamofake.Server // a third source: see withChats
+	db                [2]*sql.DB         // consult, pharmacy as administrator
 	checker           *oracle.Checker
 	checked           int
 	port              int
@@ -165,7 +167,11 @@ func (e *env) fillSources(t *testing.T) {
 	// The canary travels as row values: it must arrive in the warehouse and nowhere else.
 	realtest.Exec(t, e.db[0], "update clinic.patients set notes = 'seen "+realtest.Canary+"' where patient_id % 3 = 0")
 	var err error
-	if e.clinic, err = clinic.Open(ctx, e.db[0], e.db[1], clinic.Options{Seed: 11, PayWithin: 300}); err != nil {
+	o := clinic.Options{Seed: 11, PayWithin: 300}
+	if e.chats != nil {
+		o.Chats = e.chats
+	}
+	if e.clinic, err = clinic.Open(ctx, e.db[0], e.db[1], o); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -211,6 +217,9 @@ tables:
     key: [appointment_id]
 `)
 	write(t, e.dir, "pipelines/visits.sql", visits)
+	if e.chats != nil {
+		e.writeChats(t)
+	}
 	e.vars = append(e.vars, "SOURCE_PASSWORD="+password, "OTEL_TRACES_EXPORTER=console")
 }
 
@@ -255,10 +264,13 @@ func (e *env) openOracle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.checker = &oracle.Checker{Length: length, Engine: engine, Replays: map[string]*oracle.Replay{
+	e.checker = &oracle.Checker{Length: length, Engine: engine, Replays: map[string]oracle.Log{
 		"consult":  e.replay(t, e.consult, e.combo.consult, "clinic", 9001),
 		"pharmacy": e.replay(t, e.pharmacy, e.combo.pharmacy, "pharmacy", 9002),
 	}}
+	if e.chats != nil {
+		e.checker.Replays["sessions"] = e.replayChats(t)
+	}
 	for _, name := range []string{"patients", "doctors", "appointments"} {
 		e.checker.Outputs = append(e.checker.Outputs, oracle.Output{Name: "raw_consult." + name, Source: "consult", Table: name})
 	}

@@ -152,7 +152,7 @@ func (l *caseLine) oracle(t *testing.T, x *lineCase, id uint32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.checker = &oracle.Checker{Length: length, Engine: engine, Replays: map[string]*oracle.Replay{
+	x.checker = &oracle.Checker{Length: length, Engine: engine, Replays: map[string]oracle.Log{
 		"east": l.replay(t, l.consult, l.combo.consult, cases.Database, id),
 		"west": l.replay(t, l.pharmacy, l.combo.pharmacy, cases.Database, id+1),
 	}}

@@ -14,6 +14,7 @@ import (
 	"github.com/tidemill/tidemill/console"
 	project "github.com/tidemill/tidemill/internal/daemon"
 	"github.com/tidemill/tidemill/internal/kafka"
+	"github.com/tidemill/tidemill/internal/oracle"
 	"github.com/tidemill/tidemill/internal/realtest"
 )
 
@@ -42,7 +43,7 @@ func TestResync(t *testing.T) {
 
 	t.Log("the server has thrown away the part of its log that a stopped daemon had not read")
 	d.stop(t)
-	e.checker.Replays["consult"].Close() // a server keeps what is being read
+	e.checker.Replays["consult"].(*oracle.Replay).Close() // a server keeps what is being read
 	e.steps(t, 200)
 	purge(t, e.db[0])
 	e.steps(t, 50)

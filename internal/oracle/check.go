@@ -35,10 +35,19 @@ type Output struct {
 	SQL    string // or a joined view
 }
 
+// Log is a source's change log, applied up to a cut.
+type Log interface {
+	// At applies everything that is in the cut at a position, of a window that ends at end.
+	At(ctx context.Context, position string, end time.Time) error
+	Content() map[string]*Table // by table name
+	// Touched returns, per table, the keys changed since it was last called.
+	Touched() map[string]map[string]bool
+}
+
 // Checker walks the receipts of one pipeline in order (invariant 2).
 type Checker struct {
 	Length  time.Duration // window length
-	Replays map[string]*Replay
+	Replays map[string]Log
 	Engine  *Engine
 	Outputs []Output
 
@@ -63,7 +72,7 @@ func (c *Checker) Check(ctx context.Context, r Receipt) error {
 		return fmt.Errorf("%s: %w", where, err)
 	}
 	for name, pos := range r.Positions {
-		if err := c.Replays[name].To(ctx, pos); err != nil {
+		if err := c.Replays[name].At(ctx, pos, r.End); err != nil {
 			return fmt.Errorf("%s: source %s: %w", where, name, err)
 		}
 		if err := c.Engine.Sync(ctx, name, c.Replays[name]); err != nil {
@@ -197,11 +206,11 @@ func (c *Checker) compare(ctx context.Context, o Output) error {
 // columns are those in which an output is compared: a replica's are its table's at the cut. A column that was added since the
 // last row was published is NULL in all of them, one that was dropped says nothing any more.
 func (c *Checker) columns(o Output, p *published) []string {
-	if o.SQL != "" || c.Replays[o.Source].Tables[o.Table] == nil {
+	if o.SQL != "" || c.Replays[o.Source].Content()[o.Table] == nil {
 		return p.columns
 	}
 	var out []string
-	for _, col := range c.Replays[o.Source].Tables[o.Table].Columns {
+	for _, col := range c.Replays[o.Source].Content()[o.Table].Columns {
 		out = append(out, col.Name)
 	}
 	return out
@@ -224,7 +233,7 @@ func (c *Checker) expected(ctx context.Context, o Output, p *published) (map[str
 		}
 		return c.Engine.Evaluate(ctx, o.SQL, p.columns, p.key)
 	}
-	t := c.Replays[o.Source].Tables[o.Table]
+	t := c.Replays[o.Source].Content()[o.Table]
 	if t == nil {
 		return nil, nil
 	}

@@ -23,9 +23,9 @@ func NewEngine(ctx context.Context, conn *pgx.Conn) (*Engine, error) {
 }
 
 // Sync brings the engine's copy of a source up to the replay: only touched keys move.
-func (e *Engine) Sync(ctx context.Context, source string, r *Replay) error {
+func (e *Engine) Sync(ctx context.Context, source string, r Log) error {
 	touched := r.Touched()
-	for name, t := range r.Tables {
+	for name, t := range r.Content() {
 		if err := e.syncTable(ctx, source, name, t, touched[name]); err != nil {
 			return fmt.Errorf("copying %s.%s to the evaluating engine: %w", source, name, err)
 		}

@@ -85,6 +85,14 @@ func (r *Replay) To(ctx context.Context, position string) error {
 	return nil
 }
 
+// At is To: a position says all.
+func (r *Replay) At(ctx context.Context, position string, _ time.Time) error {
+	return r.To(ctx, position)
+}
+
+// Content is part of Log.
+func (r *Replay) Content() map[string]*Table { return r.Tables }
+
 func (r *Replay) apply(ev *replication.BinlogEvent) error {
 	switch e := ev.Event.(type) {
 	case *replication.MariadbGTIDEvent:
