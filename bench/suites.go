@@ -114,7 +114,7 @@ var suites = []suite{
 	{
 		name: "large", title: "A window of 10 GB under 2 GB of memory", pkg: "./bench", pattern: "^BenchmarkLargeWindow$", time: "1x", once: true,
 		units: []string{"peak-RSS-bytes", "bytes-in-the-window", "s-to-write"}, reaches: []reach{atMost("", "peak-RSS-bytes", 2<<30)},
-		limits: "Rows of about 1 kB, each key twice, through Kafka; `memory: 256MiB`, `memory_limit=256MB` of the warehouse, GOMEMLIMIT=640MiB. The peak of the daemon's resident memory, with DuckDB's and the program's own pages. What is past the source's slice size is published before the window ends.",
+		limits: "Rows of about 1 kB, each key twice, through Kafka; `memory: 256MiB`, `memory_limit=256MB` of the warehouse, GOMEMLIMIT=512MiB. The peak of the daemon's resident memory, with DuckDB's and the program's own pages. What is past the source's slice size is published before the window ends.",
 	},
 	{
 		name: "idle", title: "An idle daemon with 100 tables, windows of 10 s", pkg: "./bench", pattern: "^BenchmarkIdle$", time: "1x",

@@ -22,7 +22,7 @@ const (
 	largeRow   = 1000 // bytes of a row, about
 	largeBytes = 10_000_000_000
 	// largeWindow is enough for the server to write them.
-	largeWindow = 10 * time.Minute
+	largeWindow = 5 * time.Minute
 )
 
 // shopServer is a MariaDB with a database bench that accepts large transactions quickly.
@@ -131,7 +131,7 @@ func BenchmarkLargeWindow(b *testing.B) {
 	realtest.Exec(b, db, "CREATE TABLE bench.t (id BIGINT NOT NULL PRIMARY KEY, v INT NOT NULL, body VARCHAR(1200) NOT NULL)")
 	kafka := realtest.Kafka(b, "log.retention.ms=-1")
 	p := shopProject(b, server, fmt.Sprintf("window: %s\nmemory: 256MiB\nwarehouse: duckdb:./data/warehouse.db?memory_limit=256MB\nlog: {brokers: [%q], replication: 1}\n", largeWindow, kafka.Addr()), "  - replicate: shop.bench.t\n    into: raw\n")
-	b.Setenv("GOMEMLIMIT", "640MiB")
+	b.Setenv("GOMEMLIMIT", "512MiB")
 	p.start(b)
 	p.until(b, time.Minute, "SELECT count(*) AS n FROM tidemill.tables", 0)
 	rows := scaled(largeBytes / largeRow)

@@ -51,6 +51,9 @@ func startDaemon(program string, p project) (*servers.Process, error) {
 	cmd := exec.Command(program, "run", "--config", p.Folder)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "CONSULT_PASSWORD="+p.ConsultPassword, "PHARMACY_PASSWORD="+p.PharmacyPassword)
+	if p.Sessions != 0 && os.Getenv("AWS_ACCESS_KEY_ID") == "" { // a project that was pointed at AWS has its own
+		cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+p.Key, "AWS_SECRET_ACCESS_KEY="+p.Secret)
+	}
 	return servers.Spawn(cmd, nil)
 }
 

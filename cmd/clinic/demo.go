@@ -8,21 +8,24 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/tidemill/tidemill/internal/clinic"
+	"github.com/tidemill/tidemill/internal/dynamofake"
 	"github.com/tidemill/tidemill/internal/servers"
 )
 
-// demo is what runs: two servers, a load on them, and tidemill.
+// demo is what runs: two servers, the table of the chat rooms, a load on them, and tidemill.
 type demo struct {
 	settings
 	project
 	out               io.Writer
 	consult, pharmacy *servers.Server
+	sessions          *dynamofake.Server
 }
 
 // runDemo starts everything and stops it in the reverse order, whatever happens.
@@ -87,14 +90,39 @@ func (d *demo) run(ctx context.Context, program string) error {
 			return environment(err)
 		}
 	}
+	if err := d.openSessions(); err != nil {
+		return environment(err)
+	}
 	load, closeLoad, err := d.openClinic(ctx)
 	if err != nil {
-		return err
+		return errors.Join(err, d.sessions.Close())
 	}
 	defer closeLoad()
 	d.tell()
-	return d.serve(ctx, load, program)
+	return errors.Join(d.serve(ctx, load, program), d.sessions.Close())
 }
+
+// openSessions serves the table of the chat rooms, as it was when the demo ran last.
+func (d *demo) openSessions() error {
+	dir, err := d.databases()
+	if err != nil {
+		return err
+	}
+	d.sessions, err = dynamofake.Start(dynamofake.Options{Port: d.Sessions, Region: sessionsRegion, Seed: d.seed, Shards: 2, Journal: filepath.Join(dir, "sessions.journal")})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w (the port is written in %s; is the demo running already?)", err, filepath.Join(d.Folder, "sources", "sessions.yaml"))
+	}
+	if err != nil || d.sessions.Has(clinic.ChatTable) {
+		return err
+	}
+	if err := d.sessions.CreateTable(clinic.ChatTable, clinic.ChatKey); err != nil {
+		return errors.Join(err, d.sessions.Close())
+	}
+	return nil
+}
+
+// sessionsRegion is what the demo's DynamoDB takes itself for; sources/sessions.yaml names it.
+const sessionsRegion = "ap-southeast-1"
 
 // openClinic makes schema, accounts and history where they are missing.
 func (d *demo) openClinic(ctx context.Context) (*clinic.Clinic, func(), error) {
@@ -128,7 +156,7 @@ func (d *demo) furnish(ctx context.Context, consult, pharmacy *sql.DB) (*clinic.
 	if _, err := clinic.Seed(ctx, consult, pharmacy, clinic.Size{Patients: d.patients, Seed: d.seed}); err != nil {
 		return nil, err
 	}
-	return clinic.Open(ctx, consult, pharmacy, clinic.Options{Seed: d.seed, PayWithin: d.payWithin()})
+	return clinic.Open(ctx, consult, pharmacy, clinic.Options{Seed: d.seed, PayWithin: d.payWithin(), Chats: d.sessions})
 }
 
 // payWithin is a minute's worth of steps, so that payments come up to six of the demo's windows after their order.
@@ -152,11 +180,12 @@ func (d *demo) tell() {
 	fmt.Fprintf(d.out, `clinic: open, %s
   consult   %s  database clinic: patients, doctors, appointments
   pharmacy  %s  database pharmacy: orders, order_items, payments
+  sessions  %s  DynamoDB (a stand-in): chat sessions
   project   %s  yours to edit: tidemill.yaml, sources/, pipelines/, jobs/
   look      %s  Parquet files of each window
   mail      %s  alerts of the jobs
   Ctrl-C stops everything.
-`, pace(d.rate), d.consult.Addr(), d.pharmacy.Addr(), d.Folder, filepath.Join(d.Folder, "data", "lake"), filepath.Join(d.Folder, "mails"))
+`, pace(d.rate), d.consult.Addr(), d.pharmacy.Addr(), strings.TrimPrefix(d.sessions.Endpoint(), "http://"), d.Folder, filepath.Join(d.Folder, "data", "lake"), filepath.Join(d.Folder, "mails"))
 }
 
 func pace(rate float64) string {

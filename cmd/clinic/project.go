@@ -23,10 +23,11 @@ var projectFiles embed.FS
 // project is the demo's folder and what its files hold.
 type project struct {
 	Folder                            string
-	Consult, Pharmacy, Mail           int    // ports
+	Consult, Pharmacy, Sessions, Mail int    // ports
 	Start                             string // of the jobs
 	ConsultPassword, PharmacyPassword string
-	Fresh                             bool // written just now
+	Key, Secret                       string // of the chat rooms' DynamoDB
+	Fresh                             bool   // written just now
 }
 
 // The accounts open two databases that only this machine reaches, with made-up rows: passwords anyone may know.
@@ -38,13 +39,16 @@ const (
 // openProject writes the folder if it is not there, else reads the ports from it: the sources' address lines are the
 // one place where they stand, so a newcomer who reads a file sees the truth.
 func openProject(folder string) (project, error) {
-	p := project{Folder: folder, ConsultPassword: consultPassword, PharmacyPassword: pharmacyPassword}
+	p := project{Folder: folder, ConsultPassword: consultPassword, PharmacyPassword: pharmacyPassword, Key: "clinic", Secret: "sessions-demo"}
 	_, err := os.Stat(filepath.Join(folder, "tidemill.yaml"))
 	switch {
 	case err == nil:
 		p.Consult, err = portIn(filepath.Join(folder, "sources", "consult.yaml"))
 		if err == nil {
 			p.Pharmacy, err = portIn(filepath.Join(folder, "sources", "pharmacy.yaml"))
+		}
+		if err == nil {
+			p.Sessions, err = portIn(filepath.Join(folder, "sources", "sessions.yaml"))
 		}
 		if err == nil {
 			p.Mail, err = portIn(filepath.Join(folder, "tidemill.yaml"))
@@ -58,6 +62,9 @@ func openProject(folder string) (project, error) {
 		return p, err
 	}
 	if p.Pharmacy, err = freePort(23307); err != nil {
+		return p, err
+	}
+	if p.Sessions, err = freePort(23308); err != nil {
 		return p, err
 	}
 	if p.Mail, err = freePort(23325); err != nil {
@@ -87,7 +94,7 @@ func portIn(file string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("looking for the demo's port: %w", err)
 	}
-	found := regexp.MustCompile(`(?m)(?:^address:|server:)\s*["']?127\.0\.0\.1:(\d+)`).FindSubmatch(text)
+	found := regexp.MustCompile(`(?m)(?:^address:|^endpoint:|server:)\s*["']?(?:http://)?127\.0\.0\.1:(\d+)`).FindSubmatch(text)
 	if found == nil {
 		return 0, nil
 	}

@@ -19,15 +19,15 @@ func TestTheDemoProjectIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.Sources) != 2 || len(p.Pipelines) != 1 || len(p.Pipelines[0].Tables) != 3 {
+	if len(p.Sources) != 3 || len(p.Pipelines) != 1 || len(p.Pipelines[0].Tables) != 5 {
 		t.Errorf("%d sources, %d pipelines", len(p.Sources), len(p.Pipelines))
 	}
 	if len(p.Jobs) != 2 || len(p.Templates) != 1 {
 		t.Errorf("%d jobs, %d templates", len(p.Jobs), len(p.Templates))
 	}
 	again, err := openProject(folder)
-	if err != nil || again.Mail == 0 || again.Consult == 0 {
-		t.Errorf("opened again: ports %d and %d, %v", again.Mail, again.Consult, err)
+	if err != nil || again.Mail == 0 || again.Consult == 0 || again.Sessions == 0 {
+		t.Errorf("opened again: ports %d, %d and %d, %v", again.Mail, again.Consult, again.Sessions, err)
 	}
 	if missing := p.Missing(); len(missing) > 0 {
 		t.Errorf("references without a value: %v", missing)
