@@ -74,6 +74,11 @@ var suites = []suite{
 		limits: "From the start of the source's owner until a checkpoint says that every row is acknowledged. `cpu-s` is the owner's, with the broker when that is embedded; the server and Kafka run on the same cores.",
 	},
 	{
+		name: "dynamodb", title: "A DynamoDB stream to the durable log", pkg: "./sources/dynamodb", pattern: "^BenchmarkStreamToLog$", time: "1000000x",
+		units: []string{"records/s", "cpu-ns/record", "MB-resident"}, reaches: []reach{atLeast("", "records/s", 100e3)},
+		limits: "Eight shards of a stand-in that serves HTTP in the same process, on the same cores, with a CPU of its own in the figures; AWS gives 2 MB a second and shard.",
+	},
+	{
 		name: "log", title: "Rows to the durable embedded log", pkg: "./ingest", pattern: "^BenchmarkDurableLog$", time: "2s",
 		units: []string{"rows/s", "allocs/op"}, reaches: []reach{atLeast("group=100000", "rows/s", 800e3), atLeast("group=1$", "rows/s", 150e3)},
 		limits: "Synced before the checkpoint. `group` is rows of one transaction.",

@@ -109,6 +109,11 @@ func (c *Config) failure(action, what string, err error) error {
 		status = resp.HTTPStatusCode()
 	}
 	e.Err = &answer{code, status}
+	if (code == "AccessDenied" || code == "AccessDeniedException" || code == "ValidationError") && ofSTS(err) {
+		e.Cause, e.What = Refused, "assuming the role "+c.RoleARN
+		e.Remedy = "allow sts:AssumeRole on it to the credentials of this process, and let the role trust them (its trust policy, with external_id when it asks for one)"
+		return e
+	}
 	switch code {
 	case "":
 		c.unanswered(e, err, status)
@@ -137,6 +142,16 @@ func (c *Config) failure(action, what string, err error) error {
 		}
 	}
 	return e
+}
+
+// ofSTS reports whether it was STS that refused, on the way to another call.
+func ofSTS(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if op, ok := err.(*smithy.OperationError); ok && op.ServiceID == "STS" { //nolint:errorlint // one of several of the chain
+			return true
+		}
+	}
+	return false
 }
 
 // unanswered classifies an error without a code: a broken connection, no credentials, an answer of something else.
