@@ -18,13 +18,14 @@ import (
 	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/oracle"
 	"github.com/tidemill/tidemill/internal/realtest"
+	"github.com/tidemill/tidemill/internal/redshiftdouble"
 	"github.com/tidemill/tidemill/internal/servers"
 )
 
 // The line's parts, each named as in the matrix.
 type combo struct {
 	broker    string // embedded | kafka
-	warehouse string // duckdb | postgres
+	warehouse string // duckdb | postgres | redshift
 	store     string // folder | s3
 	consult   string // mariadb | mysql
 	pharmacy  string // mariadb | mysql
@@ -57,7 +58,8 @@ type env struct {
 	consult, pharmacy *servers.Server
 	kafka             *servers.Server
 	cluster           *servers.Cluster // of several brokers, in place of kafka
-	pg                *servers.Server  // warehouse (postgres) and oracle's engine, in two databases
+	pg                *servers.Server  // warehouse (postgres, or what is behind redshift) and oracle's engine, in two databases
+	redshift          *redshiftdouble.Server
 	bucket            realtest.Bucket
 	vars              []string
 	log               *logBuffer
@@ -81,6 +83,7 @@ type env struct {
 	extra        []string            // statements for consult, before anything reads it
 	outputs      []oracle.Output     // and what comes of them
 	viaStore     func(string) string // stands between the daemon and the S3 endpoint
+	isolation    redshiftdouble.Isolation
 	viaWarehouse func(string) string // stands between the daemon and PostgreSQL
 }
 
@@ -191,9 +194,12 @@ func (e *env) writeProject(t *testing.T) {
 		store = fmt.Sprintf("s3://%s/e2e?region=%s&endpoint=%s&path_style=true", e.bucket.Name, e.bucket.Region, endpoint)
 		e.vars = append(e.vars, "AWS_ACCESS_KEY_ID="+e.bucket.AccessKey, "AWS_SECRET_ACCESS_KEY="+e.bucket.SecretKey)
 	}
-	if e.warehouse == "postgres" {
+	if e.warehouse != "duckdb" {
 		realtest.Exec(t, realtest.Open(t, e.pg, ""), "create database warehouse")
 		warehouse = e.pg.DSN("warehouse")
+		if e.warehouse == "redshift" {
+			warehouse = e.openRedshift(t)
+		}
 		if e.viaWarehouse != nil {
 			warehouse = e.viaWarehouse(warehouse)
 		}

@@ -9,11 +9,12 @@ import (
 )
 
 // TestKillAtEachFailpoint: the daemon is killed with SIGKILL at every point of a step once, on the embedded broker and on
-// Kafka; after each restart the line goes on, and no window differs from the sources.
+// Kafka, into each kind of warehouse; after each restart the line goes on, and no window differs from the sources.
 func TestKillAtEachFailpoint(t *testing.T) {
 	for _, c := range []combo{
 		{"embedded", "duckdb", "folder", "mariadb", "mariadb", "1MiB"},
 		{"kafka", "postgres", "s3", "mariadb", "mysql", "1MiB"},
+		{"kafka", "redshift", "s3", "mariadb", "mariadb", "1MiB"},
 	} {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()

@@ -56,7 +56,7 @@ func epoch(s string) time.Time {
 
 // ask runs a query on the warehouse and returns rows as text by column.
 func (e *env) ask(ctx context.Context, sql string) ([]map[string]string, error) {
-	if e.warehouse == "postgres" {
+	if e.warehouse != "duckdb" { // what is behind redshift is read past it: it would want the tests to speak its dialect
 		return askPostgres(ctx, e.pg.DSN("warehouse"), sql)
 	}
 	return asText(e.query(ctx, sql))
@@ -228,7 +228,7 @@ func (e *env) content(ctx context.Context, table string, cols, key []string) (ou
 	}
 	q := "select " + strings.Join(sel, ", ") + " from " + table
 	var rows []map[string]string
-	if e.warehouse == "postgres" {
+	if e.warehouse != "duckdb" {
 		rows, err = e.ask(ctx, q)
 	} else {
 		rows, err = asText(e.queryByCommand(ctx, q)) // as a person would
