@@ -105,7 +105,7 @@ func (x *execution) keep(ctx context.Context, t *target, failing []*Probe, resul
 		err := x.again(ctx, func() error {
 			return t.Transact(ctx, Write, func() error {
 				_, err := t.Exec(ctx, fmt.Sprintf(`INSERT INTO tidemill.job_failures (job, interval_start, generation, attempt, check_name, row_key, written_at)
- SELECT CAST($1 AS TEXT), CAST($2 AS TIMESTAMP WITH TIME ZONE), CAST($3 AS INTEGER), CAST($4 AS INTEGER), CAST($5 AS TEXT), k.k, %s FROM (%s) k`, t.dialect.Now, q),
+ SELECT CAST($1 AS %[1]s), CAST($2 AS TIMESTAMP WITH TIME ZONE), CAST($3 AS INTEGER), CAST($4 AS INTEGER), CAST($5 AS %[1]s), k.k, %[2]s FROM (%[3]s) k`, t.dialect.text(), t.dialect.Now, q),
 					t.job.Name, t.interval.Start.UTC(), int64(t.generation), int64(x.start.Attempt), p.Name)
 				return err
 			})
@@ -136,7 +136,7 @@ func (t *target) key() string {
 	}
 	parts := make([]string, len(columns))
 	for i, c := range columns {
-		text := "CAST(" + quoteIdent(c) + " AS TEXT)"
+		text := "CAST(" + quoteIdent(c) + " AS " + t.dialect.text() + ")"
 		for _, m := range t.job.Spec.Data.Mask {
 			if strings.EqualFold(m, c) {
 				text = "MD5(" + text + ")"

@@ -4,6 +4,9 @@ package elt
 type Dialect struct {
 	Name string // of the warehouse, in errors
 	JSON string // type of JSON columns
+	Text string // type of texts of any length; empty for TEXT
+	// Schemas is the query of a schema by its name, $1; empty for the information schema.
+	Schemas string
 	// Constraints says that unique indexes are enforced: the warehouse itself is the last arbiter (invariant 4). Where they are
 	// not, one transaction of Write at a time is what the adapter promises, and the transaction asks before it writes.
 	Constraints bool
@@ -15,6 +18,14 @@ type Dialect struct {
 	MatchFunction string
 	// Via lists the ways of a result into its table, the first is the default.
 	Via []string
+}
+
+// text is the type of texts.
+func (d Dialect) text() string {
+	if d.Text == "" {
+		return "TEXT"
+	}
+	return d.Text
 }
 
 // Matches is the condition that a column holds a match of a pattern.

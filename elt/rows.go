@@ -138,7 +138,7 @@ func (s store) arbiter(ctx context.Context, e *Entry) error {
 
 // entries reads the rows of the ledger from an instant on.
 func (s store) entries(ctx context.Context, since time.Time, fn func(Entry)) error {
-	cols := strings.ReplaceAll(strings.ReplaceAll(ledgerColumns, " inputs,", " CAST(inputs AS TEXT),"), " results", " CAST(results AS TEXT)")
+	cols := strings.ReplaceAll(strings.ReplaceAll(ledgerColumns, " inputs,", " CAST(inputs AS "+s.dialect.text()+"),"), " results", " CAST(results AS "+s.dialect.text()+")")
 	q := "SELECT " + cols + " FROM tidemill.job_ledger"
 	var args []any
 	if !since.IsZero() {

@@ -96,7 +96,7 @@ const (
 func (d Dialect) Create() []string {
 	var out []string
 	for _, q := range []string{createLedger, createRequests, createDeadlines, createAlerts, createSends, createFailures, createRegister, createRunner} {
-		q = strings.ReplaceAll(q, "{json}", d.JSON)
+		q = strings.ReplaceAll(strings.ReplaceAll(q, "{json}", d.JSON), " TEXT NOT NULL", " "+d.text()+" NOT NULL")
 		if at := strings.Index(q, "{key:"); at >= 0 {
 			key := ",\n PRIMARY KEY (" + strings.TrimSuffix(q[at+len("{key:"):], "})") + ")"
 			if !d.Constraints {
@@ -119,7 +119,7 @@ func ensure(ctx context.Context, s Session, d Dialect) error {
 		return err
 	}
 	return s.Transact(ctx, Write, func() error {
-		if err := ensureSchema(ctx, s, "tidemill"); err != nil {
+		if err := ensureSchema(ctx, s, d, "tidemill"); err != nil {
 			return err
 		}
 		for _, q := range d.Create() {
@@ -132,9 +132,12 @@ func ensure(ctx context.Context, s Session, d Dialect) error {
 }
 
 // ensureSchema asks first: CREATE SCHEMA IF NOT EXISTS may want a privilege even for a schema that is there.
-func ensureSchema(ctx context.Context, s Session, name string) error {
-	there := false
-	err := s.Query(ctx, "SELECT schema_name FROM information_schema.schemata WHERE schema_name = $1", func([]any) error { there = true; return nil }, name)
+func ensureSchema(ctx context.Context, s Session, d Dialect, name string) error {
+	there, q := false, "SELECT schema_name FROM information_schema.schemata WHERE schema_name = $1"
+	if d.Schemas != "" {
+		q = d.Schemas
+	}
+	err := s.Query(ctx, q, func([]any) error { there = true; return nil }, name)
 	if err != nil || there {
 		return err
 	}

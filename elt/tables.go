@@ -58,8 +58,8 @@ func (s store) tables(ctx context.Context, known *bases) (map[string]TableState,
 
 // bases finds the newest receipt that replaced each table.
 func (s store) bases(ctx context.Context, known *bases) error {
-	q, args := `SELECT pipeline, window_start, slice, committed_at, CAST(tables AS TEXT) FROM tidemill.receipts
- WHERE CAST(tables AS TEXT) LIKE '%"replace"%'`, []any(nil)
+	tables := "CAST(tables AS " + s.dialect.text() + ")"
+	q, args := "SELECT pipeline, window_start, slice, committed_at, "+tables+" FROM tidemill.receipts WHERE "+tables+" LIKE '%\"replace\"%'", []any(nil)
 	if known.by == nil {
 		known.by = map[string]base{}
 	} else if !known.read.IsZero() { // a transaction may commit after its receipt was stamped

@@ -130,7 +130,7 @@ func (t *target) prepare(ctx context.Context, first bool) error {
 	}
 	if have == nil {
 		schema, _, _ := strings.Cut(t.job.Output, ".")
-		if err := ensureSchema(ctx, t.Session, schema); err != nil {
+		if err := ensureSchema(ctx, t.Session, t.dialect, schema); err != nil {
 			return err
 		}
 		_, err := t.Exec(ctx, "CREATE TABLE "+name+" AS SELECT * FROM "+stageTable+" WHERE 1 = 0")
@@ -165,7 +165,7 @@ func (t *target) fit(have []Column) (add []Column, err error) {
 		case i < 0:
 			return nil, refused("write output.schema_change: add_columns, or ALTER TABLE "+t.job.Output+" ADD COLUMN "+quoteIdent(c.Name)+" "+c.Type,
 				"the SELECT gives a column %s that the table %s does not have", c.Name, t.job.Output)
-		case !strings.EqualFold(have[i].Type, c.Type):
+		case !have[i].like(c):
 			return nil, refused(fmt.Sprintf("write CAST(… AS %s) AS %s in the SELECT", have[i].Type, quoteIdent(c.Name)),
 				"the column %s of %s is %s, the SELECT gives %s", c.Name, t.job.Output, have[i].Type, c.Type)
 		}
@@ -195,9 +195,9 @@ func (t *target) replace(ctx context.Context) error {
 	case Merge:
 		on := make([]string, len(o.Key))
 		for i, k := range o.Key {
-			on[i] = "t." + quoteIdent(k) + " = s." + quoteIdent(k)
+			on[i] = name + "." + quoteIdent(k) + " = " + stageTable + "." + quoteIdent(k)
 		}
-		del = "DELETE FROM " + name + " t USING " + stageTable + " s WHERE " + strings.Join(on, " AND ")
+		del = "DELETE FROM " + name + " USING " + stageTable + " WHERE " + strings.Join(on, " AND ") // Redshift gives the target no alias
 	case ReplaceAll: // not TRUNCATE: it is seen by others before the commit, or makes them wait
 		del = "DELETE FROM " + name
 	case AppendOnce:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Warehouse is where jobs run. Implementations live in sinks/*.
@@ -47,7 +48,15 @@ type Stager interface {
 }
 
 // Column is a column of a table, with the type as the warehouse calls it.
-type Column struct{ Name, Type string }
+type Column struct {
+	Name, Type string
+	Kind       string // of the type, where types of one kind go together whatever else they say; empty: only the same type does
+}
+
+// like reports whether values of a column go into another.
+func (c Column) like(o Column) bool {
+	return strings.EqualFold(c.Type, o.Type) || c.Kind != "" && c.Kind == o.Kind
+}
 
 // Error is an error whose class is known: it decides whether a run is tried again.
 type Error struct {

@@ -83,8 +83,11 @@ func jobsChecks(t *testing.T, c JobsConfig) {
   - sql: failing.sql
 `
 	id, ts, text := "bigint", "timestamp with time zone", "text"
-	if c.Client().JobDialect().Name == "DuckDB" {
+	switch c.Client().JobDialect().Name {
+	case "DuckDB":
 		text = "varchar"
+	case "Redshift":
+		text = "character varying(256)"
 	}
 	checks = strings.NewReplacer("ID_TYPE", id, "TS_TYPE", ts, "TEXT_TYPE", text).Replace(checks)
 	b := newBench(t, c, jobFile("q", "15m", checks)+

@@ -24,7 +24,7 @@ import (
 const jobsUnit = "jobs"
 
 // jobWarehouses names the warehouses that jobs can run in.
-const jobWarehouses = "DuckDB and PostgreSQL"
+const jobWarehouses = "DuckDB, PostgreSQL and Redshift"
 
 // compileJobs makes the graph of the project's jobs. unsure says that not all tables of pipelines are known.
 func compileJobs(p *config.Project, unsure bool) (*elt.Graph, config.Problems) {

@@ -66,9 +66,9 @@ func openInbox(t *testing.T) (*inbox, string) {
 // windows are committed; a check that fails sends one mail; SIGKILL doubles nothing; what is asked for is made again, with what
 // reads it.
 func TestJobs(t *testing.T) {
-	for _, warehouse := range []string{"duckdb", "postgres"} {
+	for warehouse, store := range map[string]string{"duckdb": "folder", "postgres": "folder", "redshift": "s3"} {
 		t.Run(warehouse, func(t *testing.T) {
-			e := newEnv(t, combo{"embedded", warehouse, "folder", "mariadb", "mariadb", ""})
+			e := newEnv(t, combo{"embedded", warehouse, store, "mariadb", "mariadb", ""})
 			mails, smtp := openInbox(t)
 			start := time.Now().UTC().Truncate(12 * time.Second)
 			e.append(t, "tidemill.yaml", fmt.Sprintf("alerts:\n  mail: {heads: {to: [heads@example.org], from: tidemill@example.org, server: %q, tls: none}}\n  owners: {data: [mail:heads]}\n", smtp))

@@ -168,7 +168,7 @@ func (s *Sink) Acquire(ctx context.Context, pipeline string, epoch int64) (f win
 func (s *Sink) Forget(ctx context.Context, pipeline string) error {
 	err := s.session(ctx, func(c *session) error {
 		var there int64
-		err := c.row(ctx, "SELECT COUNT(*) FROM svv_redshift_tables WHERE schema_name = $1", []any{&there}, ledger.Schema)
+		err := c.row(ctx, ledgerThereSQL, []any{&there})
 		if err != nil || there < int64(len(ledger.Relations))+1 {
 			return err
 		}
@@ -186,7 +186,7 @@ func (s *Sink) Forget(ctx context.Context, pipeline string) error {
 // makeLedger creates what is missing. It asks first: CREATE IF NOT EXISTS wants the privilege even for what is there.
 func makeLedger(ctx context.Context, c *session) error {
 	var there int64
-	err := c.row(ctx, "SELECT COUNT(*) FROM svv_redshift_tables WHERE schema_name = $1", []any{&there}, ledger.Schema)
+	err := c.row(ctx, ledgerThereSQL, []any{&there})
 	if err != nil || there >= int64(len(ledger.Relations))+1 {
 		return err
 	}

@@ -27,6 +27,9 @@ const (
 	caseSQL = "SHOW enable_case_sensitive_identifier"
 )
 
+// ledgerThereSQL counts the ledger's relations and the lock. Those of jobs are in the same schema.
+var ledgerThereSQL = "SELECT COUNT(*) FROM svv_redshift_tables WHERE schema_name = '" + ledger.Schema + "' AND table_name IN ('lock', '" + strings.Join(ledger.Relations, "', '") + "')"
+
 // ledgerSQL makes what the ledger needs, where it is missing.
 func ledgerSQL() []string {
 	return append([]string{"CREATE SCHEMA IF NOT EXISTS tidemill", "CREATE TABLE IF NOT EXISTS tidemill.lock (nothing SMALLINT)"}, dialect.Create()...)
