@@ -144,6 +144,10 @@ func TestTheLatticeOnlyGrows(t *testing.T) {
 			t.Errorf("%v is %s, want %s", c.items, TypeText(col.Type), c.want)
 		}
 	}
+	p := Profile{"x": {Tags: 1 << S}}
+	if grown := p.Join(Profile{"x": {Tags: 1 << N, Whole: 3}}); !grown || p["x"] != (Seen{Tags: 1<<S | 1<<N, Whole: 3}) {
+		t.Errorf("a text and a number together are %+v", p["x"])
+	}
 	if _, ok := (Seen{Tags: 1 << NULL}).column(); ok {
 		t.Error("an attribute that is NULL everywhere has a column")
 	}

@@ -86,6 +86,10 @@ func TestAFinishedShardIsNotReadAgain(t *testing.T) {
 	tr := New([]Shard{{ID: "a", Phase: Reading}})
 	tr.Ended("a", now)
 	is(t, tr.Listed([]Listing{{ID: "a", Closed: true}}, now), "")
+	for range 3 {
+		is(t, tr.Listed(nil, now.Add(time.Hour)), "") // the server's listings are behind
+	}
+	is(t, tr.Listed([]Listing{{ID: "a", Closed: true}}, now.Add(2*time.Hour)), "")
 	is(t, tr.Listed(nil, now.Add(25*time.Hour)), "")
 	is(t, tr.Listed([]Listing{{ID: "a", Closed: true}}, now.Add(26*time.Hour)), "") // it comes back
 	tr.Listed([]Listing{{ID: "b", Parent: "a"}}, now.Add(26*time.Hour))             // and has a child
