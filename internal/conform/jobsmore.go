@@ -76,6 +76,7 @@ func jobsTwoRunners(t *testing.T, c JobsConfig) {
 		t.Errorf("taking over with an older epoch: %v", err)
 	}
 	b.ask("SELECT count(*), max(generation) FROM tidemill.job_ledger WHERE state = 'published'", "1", "1")
+	b.ask("SELECT count(*) FROM tidemill.job_ledger WHERE epoch = 1 AND state = 'failed'", "0") // it has nothing to say any more, not even that it failed
 	b.ask("SELECT count(*), count(DISTINCT id) FROM report.quarter", "2", "2")
 
 	// Even with one epoch, which the log never gives to two: whoever comes second is refused by the ledger.
