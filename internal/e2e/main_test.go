@@ -55,7 +55,7 @@ func build(name string, flags ...string) (path string, err error) {
 	if *prebuilt != "" {
 		return *prebuilt, nil
 	}
-	path = filepath.Join(folder, name)
+	path = filepath.Join(folder, name, "tidemill") // its hints name it
 	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-tags", "duckdb_arrow failpoint", "-o", path, "../../cmd/tidemill")...)
 	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
 	if out, err := cmd.CombinedOutput(); err != nil {

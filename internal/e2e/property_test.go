@@ -76,7 +76,7 @@ func TestCasesOnTheLine(t *testing.T) {
 
 func newCaseLine(t *testing.T, c combo) *caseLine {
 	t.Helper()
-	e := &env{combo: c, dir: t.TempDir(), log: &logBuffer{}, port: freePort(t), data: "./data", embedded: "./data/log", lake: "./data/lake"}
+	e := &env{combo: c, dir: t.TempDir(), log: &logBuffer{}, program: binary, port: freePort(t), data: "./data", embedded: "./data/log", lake: "./data/lake"}
 	e.consult, e.pharmacy, e.pg = sourceServer(t, c.consult), sourceServer(t, c.pharmacy), realtest.Postgres(t)
 	e.db = [2]*sql.DB{realtest.Open(t, e.consult, ""), realtest.Open(t, e.pharmacy, "")}
 	l := &caseLine{env: e}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -39,25 +40,31 @@ type Replay struct {
 
 // NewReplay opens the change log at its birth.
 func NewReplay(s Server) (*Replay, error) {
-	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
-		ServerID: s.ServerID, Flavor: s.Flavor, Host: s.Host, Port: s.Port, User: s.User, Password: s.Password,
-		TimestampStringLocation: time.UTC, HeartbeatPeriod: time.Second, RenderJSONAsMySQLText: true,
-		Logger: slog.New(slog.DiscardHandler),
-	})
-	empty, err := mysql.ParseGTIDSet(s.Flavor, "")
-	if err != nil {
-		return nil, fmt.Errorf("making an empty GTID set: %w", err)
-	}
-	stream, err := syncer.StartSyncGTID(empty)
-	if err != nil {
-		return nil, fmt.Errorf("reading the change log from its birth: %w", err)
-	}
 	executed, err := mysql.ParseGTIDSet(s.Flavor, "")
 	if err != nil {
 		return nil, fmt.Errorf("making an empty GTID set: %w", err)
 	}
-	return &Replay{Tables: map[string]*Table{}, server: s, syncer: syncer, stream: stream, executed: executed,
-		touched: map[string]map[string]bool{}}, nil
+	r := &Replay{Tables: map[string]*Table{}, server: s, executed: executed, touched: map[string]map[string]bool{}}
+	return r, r.open(executed)
+}
+
+// open reads the change log behind what was executed.
+func (r *Replay) open(executed mysql.GTIDSet) error {
+	if r.syncer != nil {
+		r.syncer.Close()
+	}
+	s := r.server
+	r.group, r.pending = "", nil
+	r.syncer = replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
+		ServerID: s.ServerID, Flavor: s.Flavor, Host: s.Host, Port: s.Port, User: s.User, Password: s.Password,
+		TimestampStringLocation: time.UTC, HeartbeatPeriod: time.Second, RenderJSONAsMySQLText: true,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	var err error
+	if r.stream, err = r.syncer.StartSyncGTID(executed.Clone()); err != nil {
+		return fmt.Errorf("reading the change log from its birth: %w", err)
+	}
+	return nil
 }
 
 // Close ends the reading.
@@ -72,6 +79,12 @@ func (r *Replay) To(ctx context.Context, position string) error {
 	}
 	for !r.executed.Contain(target) {
 		ev, err := r.stream.GetEvent(ctx)
+		if err != nil && strings.Contains(err.Error(), "truncated in the middle of event") { // a server was killed there: the log goes on in its next file
+			err = r.open(r.executed)
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("replaying to %s (at %s): %w", position, r.executed, err)
 		}

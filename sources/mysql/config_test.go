@@ -212,3 +212,18 @@ func TestErrorsNeverShowThePassword(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A server that was killed in the middle of a group leaves a log file that ends in the middle of an event. A reader that comes to
+// that end has everything that was committed before it: the same again, from there, goes on in the next file. It is no loss.
+func TestATornLogFileIsNotALoss(t *testing.T) {
+	c := Default()
+	for text, passes := range map[string]bool{
+		"binlog truncated in the middle of event; consider out of disk space on master; the first event '.' at 0": true,
+		"Could not find first log file name in binary log index file":                                             false,
+	} {
+		var e *Error
+		if err := c.dumpFailure(errorPacket([]byte("\xff\xd4\x04#HY000" + text))); !errors.As(err, &e) || e.Retryable() != passes {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"strings"
 	"time"
 
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
@@ -278,6 +279,9 @@ func (c *Config) dumpFailure(err error) error {
 	code, _ := serverCode(err)
 	switch code {
 	case codeMasterFatal:
+		if tornTail(err) {
+			return &Error{Cause: Unreachable, Server: c.Address, What: "a log file of the server ends in the middle of an event: the server was killed there; what follows is in the next file", Err: serverText(err)}
+		}
 		return &Error{Cause: Purged, Server: c.Address, What: "the server does not send its binlog from our position on", Err: serverText(err),
 			Remedy: "if the log was purged, run: " + c.resyncSource()}
 	case codeMariaDuplicateID:
@@ -288,6 +292,13 @@ func (c *Config) dumpFailure(err error) error {
 		return &Error{Cause: Lost, Server: c.Address, What: "reading the binlog", Err: err}
 	}
 	return c.failure("reading the binlog", err)
+}
+
+// tornTail reports whether the server has come to the end of a file that a crash has cut off. The group that was being written
+// was never committed, and what was is before it: the next dump, from behind that, begins in the file of after the crash.
+func tornTail(err error) bool {
+	var my *gomysql.MyError
+	return errors.As(err, &my) && strings.Contains(my.Message, "truncated in the middle of event")
 }
 
 func (c *Config) duplicateID(err error) error {
