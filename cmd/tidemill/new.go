@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 
@@ -85,7 +86,8 @@ func (c *cli) write(cmd *cobra.Command, name string, f file) error {
 		return fmt.Errorf("reading a template: %w", err)
 	}
 	var b bytes.Buffer
-	data := struct{ Name, Env, Source string }{name, strings.ToUpper(name), c.firstSource()}
+	data := struct{ Name, Env, Source, Tables string }{Name: name, Env: strings.ToUpper(name)}
+	data.Source, data.Tables = c.firstSource()
 	if err := t.Execute(&b, data); err != nil {
 		return fmt.Errorf("filling in a template: %w", err)
 	}
@@ -112,11 +114,15 @@ func create(name string, text []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// firstSource is the name of the project's first source, for examples.
-func (c *cli) firstSource() string {
+// firstSource is the name of the project's first source and what a pattern of its tables looks like, for examples.
+func (c *cli) firstSource() (name, tables string) {
 	files, err := filepath.Glob(filepath.Join(c.dir, "sources", "*.yaml"))
 	if err != nil || len(files) == 0 {
-		return "consult"
+		return "consult", "clinic.*"
 	}
-	return strings.TrimSuffix(filepath.Base(files[0]), ".yaml")
+	tables = "clinic.*"
+	if text, err := os.ReadFile(files[0]); err == nil && regexp.MustCompile(`(?m)^type: *dynamodb\b`).Match(text) {
+		tables = "dynamodb.*" // a table of DynamoDB is in no database
+	}
+	return strings.TrimSuffix(filepath.Base(files[0]), ".yaml"), tables
 }
