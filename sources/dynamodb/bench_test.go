@@ -82,7 +82,7 @@ func BenchmarkStreamToLog(b *testing.B) {
 	wait(func() bool { peak = max(peak, resident()); return s.rows >= b.N })
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "records/s")
-	b.ReportMetric(peak, "MB-resident")
+	b.ReportMetric(peak*1e6, "peak-RSS-bytes")
 	b.ReportMetric(float64((cpu()-used).Nanoseconds())/float64(b.N), "cpu-ns/record")
 	cancel()
 	<-s.done
