@@ -30,10 +30,10 @@ type Stream struct {
 
 // shardLog is what was read of a shard and is not applied yet.
 type shardLog struct {
-	id, parent string
-	last       string // sequence number
-	ended      bool   // closed, and read to its end
-	records    []types.Record
+	id      string
+	last    string // sequence number
+	ended   bool   // closed, and read to its end
+	records []types.Record
 }
 
 // NewStream follows a table's stream. The first column is its key, a string. A column that no attribute has is NULL.
@@ -54,7 +54,7 @@ func (s *Stream) At(ctx context.Context, _ string, end time.Time) error {
 	for _, sh := range s.shards {
 		for len(sh.records) > 0 && sh.records[0].Dynamodb.ApproximateCreationDateTime.Before(end) {
 			if err := s.apply(sh.records[0]); err != nil {
-				return fmt.Errorf("replaying record %s of shard %s: %w", sh.last, sh.id, err)
+				return fmt.Errorf("replaying record %s of shard %s: %w", aws.ToString(sh.records[0].Dynamodb.SequenceNumber), sh.id, err)
 			}
 			sh.records = sh.records[1:]
 		}
@@ -94,7 +94,7 @@ func (s *Stream) list(ctx context.Context) error {
 			id, parent := aws.ToString(f.ShardId), aws.ToString(f.ParentShardId)
 			listed := slices.ContainsFunc(found, func(o types.Shard) bool { return aws.ToString(o.ShardId) == parent })
 			if !known(id) && (!listed || known(parent)) {
-				s.shards, added = append(s.shards, &shardLog{id: id, parent: parent}), true
+				s.shards, added = append(s.shards, &shardLog{id: id}), true
 			}
 		}
 	}

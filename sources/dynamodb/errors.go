@@ -146,10 +146,12 @@ func (c *Config) failure(action, what string, err error) error {
 
 // ofSTS reports whether it was STS that refused, on the way to another call.
 func ofSTS(err error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if op, ok := err.(*smithy.OperationError); ok && op.ServiceID == "STS" { //nolint:errorlint // one of several of the chain
+	var op *smithy.OperationError
+	for errors.As(err, &op) { // the call that was asked for is around the one that failed
+		if op.ServiceID == "STS" {
 			return true
 		}
+		err = op.Err
 	}
 	return false
 }

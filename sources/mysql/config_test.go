@@ -222,7 +222,7 @@ func TestATornLogFileIsNotALoss(t *testing.T) {
 		"Could not find first log file name in binary log index file":                                             false,
 	} {
 		var e *Error
-		if err := c.dumpFailure(errorPacket([]byte("\xff\xd4\x04#HY000" + text))); !errors.As(err, &e) || e.Retryable() != passes {
+		if err := c.dumpFailure(errorPacket([]byte("\xff\xd4\x04#HY000" + text))); !errors.As(err, &e) || e.Retryable() != passes || !strings.Contains(e.Remedy, "tidemill resync") {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

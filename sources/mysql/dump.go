@@ -280,7 +280,8 @@ func (c *Config) dumpFailure(err error) error {
 	switch code {
 	case codeMasterFatal:
 		if tornTail(err) {
-			return &Error{Cause: Unreachable, Server: c.Address, What: "a log file of the server ends in the middle of an event: the server was killed there; what follows is in the next file", Err: serverText(err)}
+			return &Error{Cause: Unreachable, Server: c.Address, What: "a log file of the server ends in the middle of an event: the server was killed there; what follows is in the next file", Err: serverText(err),
+				Remedy: "if that does not pass by itself, the file is damaged; then run: " + c.resyncSource()}
 		}
 		return &Error{Cause: Purged, Server: c.Address, What: "the server does not send its binlog from our position on", Err: serverText(err),
 			Remedy: "if the log was purged, run: " + c.resyncSource()}
