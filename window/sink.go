@@ -44,6 +44,14 @@ type SourceCut struct {
 	Outputs map[string]string `json:"outputs,omitempty"`
 }
 
+// Complete is the time up to which everything of the source is in the prefix: the end of its last window that is whole.
+func (c SourceCut) Complete() time.Time {
+	if c.Final {
+		return c.End
+	}
+	return c.Window
+}
+
 // Hold says why a table stands still while its pipeline goes on. It ends, with a new base, at the first final step whose
 // seal is of the generation, or of a later one, has more completed loads than Loads and is not parked.
 type Hold struct {

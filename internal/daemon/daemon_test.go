@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -108,7 +109,7 @@ func row(b *ingest.Builder, n int64) {
 }
 
 // Snapshot implements daemon.Snapshotter.
-func (c *counter) Snapshot(_ context.Context, _ []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error {
+func (c *counter) Snapshot(_ context.Context, _ json.RawMessage, _ []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error {
 	last := c.now.Load()
 	if err := begun(ingest.Position(fmt.Sprint(last))); err != nil {
 		return err
@@ -121,7 +122,7 @@ func (c *counter) Snapshot(_ context.Context, _ []ingest.TableName, begun func(i
 }
 
 // Covers implements daemon.Snapshotter.
-func (*counter) Covers(by, p ingest.Position) (bool, error) {
+func (*counter) Covers(by ingest.Position, _ time.Time, p ingest.Position) (bool, error) {
 	var a, b int64
 	_, err := fmt.Sscan(string(by)+" "+string(p), &a, &b)
 	return a >= b, err

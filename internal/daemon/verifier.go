@@ -54,7 +54,7 @@ func (v verifier) Verify(ctx context.Context, q console.VerifyRequest, emit func
 					return err
 				}
 			}
-			if err := v.source(ctx, pl, &p.Sources[j], registries[p.Sources[j].Name], reader, q, emit); err != nil {
+			if err := v.source(ctx, pl, &p.Sources[j], registries[p.Sources[j].Name], points[p.Sources[j].Name].State, reader, q, emit); err != nil {
 				return err
 			}
 		}
@@ -69,7 +69,7 @@ func (v verifier) Verify(ctx context.Context, q console.VerifyRequest, emit func
 	return nil
 }
 
-func (v verifier) source(ctx context.Context, pl *config.Pipeline, s *config.Source, r *ingest.Registry, reader window.TableReader, q console.VerifyRequest, emit func(console.TableVerdict) error) error {
+func (v verifier) source(ctx context.Context, pl *config.Pipeline, s *config.Source, r *ingest.Registry, settled json.RawMessage, reader window.TableReader, q console.VerifyRequest, emit func(console.TableVerdict) error) error {
 	if r == nil {
 		return nil
 	}
@@ -84,7 +84,7 @@ func (v verifier) source(ctx context.Context, pl *config.Pipeline, s *config.Sou
 	}
 	from, ok := src.(Snapshotter)
 	if !ok {
-		return fmt.Errorf("a source of type %s cannot be read in one snapshot", s.Type)
+		return fmt.Errorf("a source of type %s has no way of reading a table for a comparison", s.Type)
 	}
 	dir, err := v.r.folder("verify", pl.Name)
 	if err != nil {
@@ -96,7 +96,7 @@ func (v verifier) source(ctx context.Context, pl *config.Pipeline, s *config.Sou
 	x := verification{registry: func(ctx context.Context) (*ingest.Registry, error) {
 		now, err := latestRegistries(ctx, v.r.log.cfg)
 		return now[s.Name], err
-	}, pipeline: pl.Name, source: s.Name, from: from, sink: v.r.assembly.Warehouse, reader: reader,
+	}, pipeline: pl.Name, source: s.Name, from: from, settled: settled, sink: v.r.assembly.Warehouse, reader: reader,
 		log: topicReader{cfg: v.r.log.cfg, store: v.r.assembly.Store, dir: dir}, request: q, every: 500 * time.Millisecond,
 		loading: func(ctx context.Context, table ingest.TableName) (bool, error) {
 			points, err := ingest.Checkpoints(ctx, v.r.log.cfg)

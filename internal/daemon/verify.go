@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,14 +18,15 @@ import (
 	"github.com/tidemill/tidemill/window"
 )
 
-// Snapshotter is a source that can read whole tables in one consistent view, beside its stream.
+// Snapshotter is a source that can read whole tables beside its stream.
 type Snapshotter interface {
-	// Snapshot opens one view of the server and reads the tables in it. begun is called once the view stands, with a
-	// position that holds every group that can be seen in it; rows is called with whole rows, and may keep nothing. An
-	// error of one table alone tells which one by a method FailedTable() ingest.TableName.
-	Snapshot(ctx context.Context, tables []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error
-	// Covers reports whether everything in p is in by too.
-	Covers(by, p ingest.Position) (bool, error)
+	// Snapshot reads the tables: each row as it was at some moment after the call and before a position that begun is called
+	// with, so that every later change of it is in the log up to there. settled is the state in the source's newest checkpoint.
+	// rows is called with whole rows, and may keep nothing. An error of one table alone tells which one by a method
+	// FailedTable() ingest.TableName.
+	Snapshot(ctx context.Context, settled json.RawMessage, tables []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error
+	// Covers reports whether a cut at by, whose windows are complete up to a time, holds everything before the snapshot's p.
+	Covers(by ingest.Position, complete time.Time, p ingest.Position) (bool, error)
 }
 
 // verification compares the replicas of one pipeline with one of its sources at one cut:
@@ -32,12 +34,13 @@ type Snapshotter interface {
 //	expected(key) = the last image of the key in the log between the cut before the snapshot and the cut compared,
 //	                else the source's row in the snapshot
 //
-// The log is read from before the snapshot, so it does not matter where exactly in the log the snapshot stands, as long as
-// the compared cut covers it.
+// The log is read from before the snapshot, so it does not matter where exactly in the log the snapshot stands, nor whether all
+// rows of it are of one moment, as long as the compared cut covers it.
 type verification struct {
 	pipeline string
 	source   string
 	from     Snapshotter
+	settled  json.RawMessage // the state in the source's newest checkpoint
 	sink     window.Sink
 	reader   window.TableReader
 	log      changeReader
@@ -175,7 +178,7 @@ func (v *verification) snapshot(ctx context.Context, targets []*target) (at inge
 		t.rows = newContents()
 	}
 	begun := func(p ingest.Position) error { at = p; return nil }
-	err = v.from.Snapshot(ctx, names, begun, func(b *ingest.Builder) error {
+	err = v.from.Snapshot(ctx, v.settled, names, begun, func(b *ingest.Builder) error {
 		t := byName[b.Schema().Table]
 		if t == nil {
 			return fmt.Errorf("the source sent rows of %s", b.Schema().Table)
@@ -191,7 +194,7 @@ func (v *verification) snapshot(ctx context.Context, targets []*target) (at inge
 		return nil
 	})
 	if err != nil {
-		return "", fmt.Errorf("reading source %s in one snapshot: %w", v.source, err)
+		return "", fmt.Errorf("reading source %s for a comparison: %w", v.source, err)
 	}
 	return at, nil
 }
@@ -205,7 +208,8 @@ func (v *verification) await(ctx context.Context, at ingest.Position) error {
 		if err != nil {
 			return fmt.Errorf("reading the fence of pipeline %s: %w", v.pipeline, err)
 		}
-		covered, err := v.from.Covers(f.Cut[v.source].Position, at)
+		cut := f.Cut[v.source]
+		covered, err := v.from.Covers(cut.Position, cut.Complete(), at)
 		if err != nil || covered {
 			return err
 		}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -62,7 +63,7 @@ type unreadable struct{ error }
 
 func (unreadable) FailedTable() ingest.TableName { return people.Table }
 
-func (w *world) Snapshot(_ context.Context, _ []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error {
+func (w *world) Snapshot(_ context.Context, _ json.RawMessage, _ []ingest.TableName, begun func(ingest.Position) error, rows func(*ingest.Builder) error) error {
 	if w.unread {
 		return unreadable{errors.New("it is system-versioned")}
 	}
@@ -72,7 +73,9 @@ func (w *world) Snapshot(_ context.Context, _ []ingest.TableName, begun func(ing
 	return rows(batch(w.snapshot...))
 }
 
-func (w *world) Covers(by, p ingest.Position) (bool, error) { return by >= p, nil }
+func (w *world) Covers(by ingest.Position, _ time.Time, p ingest.Position) (bool, error) {
+	return by >= p, nil
+}
 
 func (w *world) Fence(context.Context, string) (window.Fence, error) {
 	f := w.fences[min(w.looks, len(w.fences)-1)]

@@ -238,7 +238,11 @@ func (s *Server) scan(c *call, in *scanInput) (answer, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	rows, more := t.page(from, hi, s.opts.Limits.BytesPerPage, in.Limit)
+	of := &t.rows
+	if t.stale != nil && !in.ConsistentRead {
+		of = t.stale
+	}
+	rows, more := page(of, from, hi, s.opts.Limits.BytesPerPage, in.Limit)
 	e := encoder{s.fork()}
 	return func() ([]byte, error) { return e.page(t, rows, more, in.Select == "COUNT"), nil }, nil
 }
@@ -293,10 +297,10 @@ func (t *table) scanStart(after item, lo, hi uint64) (*row, *apiError) {
 }
 
 // page collects rows behind from up to the hash hi; the page is full once it holds limit rows or maxBytes.
-func (t *table) page(from *row, hi uint64, maxBytes int, limit *int) (rows []*row, more bool) {
+func page(of *[partitions][]*row, from *row, hi uint64, maxBytes int, limit *int) (rows []*row, more bool) {
 	bytes := 0
 	for p := partitionOf(from.hash); p <= partitionOf(hi); p++ {
-		for _, r := range t.rows[p][startIn(t.rows[p], from):] {
+		for _, r := range of[p][startIn(of[p], from):] {
 			if r.hash > hi {
 				return rows, false
 			}

@@ -170,6 +170,24 @@ func (s *Server) EmptyPages(table string, n int) error {
 	return nil
 }
 
+// Stale lets every eventually consistent Scan show the table as it is now, whatever is written later, or no more.
+func (s *Server) Stale(table string, stale bool) error {
+	return s.direct(table, func(*call) *apiError {
+		t := s.tables[table]
+		if t == nil {
+			return notFound("Requested resource not found: Table: %s not found", table)
+		}
+		t.stale = nil
+		if stale {
+			t.stale = new([partitions][]*row)
+			for p, rows := range t.rows {
+				t.stale[p] = slices.Clone(rows)
+			}
+		}
+		return nil
+	})
+}
+
 // Calls counts the calls of an operation so far ("" counts all), failed ones included.
 func (s *Server) Calls(operation string) int {
 	s.mu.Lock()

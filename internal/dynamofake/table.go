@@ -31,6 +31,7 @@ type table struct {
 	throughput    map[string]any
 	protected     bool
 	rows          [partitions][]*row
+	stale         *[partitions][]*row // what an eventually consistent Scan shows, if not rows
 	count         int
 	bytes         int
 	stream        *stream // the newest one, enabled or not

@@ -14,6 +14,7 @@ import (
 	"github.com/tidemill/tidemill/internal/clinic"
 	"github.com/tidemill/tidemill/internal/dynamofake"
 	"github.com/tidemill/tidemill/internal/oracle"
+	"github.com/tidemill/tidemill/internal/realtest"
 )
 
 // chatVisits joins three stores: a DynamoDB table and both servers.
@@ -96,6 +97,9 @@ func TestChats(t *testing.T) {
 			if err := e.chats.Split(clinic.ChatTable, ""); err != nil {
 				t.Fatal(err)
 			}
+			stop := e.busy(t, 100)
+			e.verifies(t, "")
+			stop()
 			e.underLoad(t, 3)
 			d.kill()
 			e.steps(t, 100)
@@ -111,8 +115,22 @@ func TestChats(t *testing.T) {
 			if _, _, all := e.checker.Content("raw_sessions.sessions"); len(rows) < 20 || len(all) < len(rows) {
 				t.Errorf("%d rows of %d sessions are joined", len(rows), len(all))
 			}
+			if c.warehouse == "postgres" {
+				realtest.Exec(t, realtest.Open(t, e.pg, "warehouse"), "update raw_sessions.sessions set messages = messages + 1 where session_id = (select min(session_id) from raw_sessions.sessions)")
+				e.verifies(t, `{"session_id":`)
+			}
 			d.stop(t)
 			t.Logf("%s: %d windows, %d rows compared, %d sessions joined", c, e.checker.Windows, e.checker.Rows, len(rows))
 		})
+	}
+}
+
+// verifies compares the sessions by the command: all equal, or a difference in the key.
+func (e *env) verifies(t *testing.T, differs string) {
+	t.Helper()
+	out, errs, code := tidemill(t.Context(), e.vars, "verify", "--config", e.dir, "--table", "raw_sessions.sessions")
+	t.Logf("exit %d\n%s%s", code, out, errs)
+	if differs == "" && (code != 0 || !strings.Contains(out, "equal    raw_sessions.sessions")) || differs != "" && (code != 1 || !strings.Contains(out, differs)) {
+		t.Errorf("verify of the sessions: exit %d, want a difference in %q", code, differs)
 	}
 }

@@ -19,4 +19,6 @@
 //     done when the stream has come to where its last page was read.
 //  5. Records that are gone, a stream that was off, a table that was made anew: said loudly, never skipped.
 //  6. No item, key or attribute value is in an error, a log line, a metric or a status.
+//  7. A comparison shows each item as it is at some moment, by consistent reads, and counts from a cut on that is complete to
+//     where its last page was read and a grace: what was written meanwhile is in the log.
 package dynamodb

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/cenkalti/backoff/v5"
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
 
@@ -132,30 +131,23 @@ func (l *loader) page(ctx context.Context, n int, last []byte) (*chunk, error) {
 			return nil, fmt.Errorf("reading the cursor of the first load: %w", err)
 		}
 	}
-	pause := backoff.NewExponentialBackOff()
-	pause.MaxInterval = l.stream.src.pace.backoff
-	failing := time.Now()
-	for {
-		c := &chunk{segment: n, mark: l.mark.Load(), taken: make(chan struct{})}
+	var c *chunk
+	err := l.stream.src.patiently(ctx, func() error {
+		c = &chunk{segment: n, mark: l.mark.Load(), taken: make(chan struct{})}
 		items, last, at, err := l.stream.client.scan(ctx, n, l.total, after, 0)
-		switch cause := causeOf(err); {
-		case err == nil:
-			for _, i := range items {
-				c.changes = append(c.changes, change{image: i})
-			}
-			c.last, c.at = last, at
-			return c, nil
-		case ctx.Err() != nil:
-			return nil, nil
-		case cause != Throttled && (cause != Unreachable && cause != Failed || time.Since(failing) > l.stream.src.pace.patient):
-			return nil, err
+		for _, i := range items {
+			c.changes = append(c.changes, change{image: i})
 		}
-		select {
-		case <-time.After(pause.NextBackOff()):
-		case <-ctx.Done():
-			return nil, nil
-		}
+		c.last, c.at = last, at
+		return err
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
+	return c, nil
 }
 
 // ready is where chunks come from, once the stream reads every shard that was there in the beginning: what is written from then

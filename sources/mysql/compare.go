@@ -3,9 +3,11 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 
@@ -19,7 +21,7 @@ const compareBatch = 20_000
 // Snapshot reads whole tables in one consistent view of the server, beside the stream, for a comparison. begun is called
 // with a position that holds every group the view shows; it is asked for after the rows were read, because a group is in the
 // log before its commit can be seen. emit is called with whole rows in a builder that it may not keep.
-func (s *Source) Snapshot(ctx context.Context, tables []ingest.TableName, begun func(ingest.Position) error, emit func(*ingest.Builder) error) error {
+func (s *Source) Snapshot(ctx context.Context, _ json.RawMessage, tables []ingest.TableName, begun func(ingest.Position) error, emit func(*ingest.Builder) error) error {
 	db, err := s.config.open()
 	if err != nil {
 		return &Error{Cause: Refused, Server: s.config.Address, What: "preparing the connection", Err: err}
@@ -47,7 +49,7 @@ func (s *Source) Snapshot(ctx context.Context, tables []ingest.TableName, begun 
 }
 
 // Covers reports whether everything in p is in by too.
-func (s *Source) Covers(by, p ingest.Position) (bool, error) {
+func (s *Source) Covers(by ingest.Position, _ time.Time, p ingest.Position) (bool, error) {
 	f := mysql
 	if !strings.Contains(string(by)+string(p), ":") { // uuid:1-5 against 0-1-5
 		f = mariadb
