@@ -104,12 +104,16 @@ func (l *loader) piece(ctx context.Context, i int, p piece) error {
 	if err != nil {
 		return err
 	}
-	for ; p.Files < len(files); p.Files, p.Lines = p.Files+1, 0 {
+	for p.Files < len(files) {
 		err := l.stream.client.file(ctx, files[p.Files], p.Lines, func(batch []change) error {
 			p.Lines += len(batch)
 			return l.hand(ctx, i, p, batch)
 		})
 		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		p.Files, p.Lines = p.Files+1, 0
+		if err := l.hand(ctx, i, p, nil); err != nil || ctx.Err() != nil { // whoever resumes need not fetch it again
 			return err
 		}
 	}
