@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/dynamofake"
 )
@@ -87,4 +88,36 @@ func TestAPageOlderThanTheStream(t *testing.T) {
 	r.caughtUp(s)
 	r.end(s)
 	r.equal()
+}
+
+// A planned round is read again however long the endpoint is away or wants fewer calls; what a person must mend is an error at once.
+func TestAReplayOutlastsTheEndpoint(t *testing.T) {
+	for failure, passes := range map[dynamofake.Failure]bool{dynamofake.Dropped: true, dynamofake.ProvisionedThroughputExceeded: true, dynamofake.AccessDenied: false} {
+		t.Run(string(failure), func(t *testing.T) {
+			r := newRig(t, dynamofake.Options{})
+			r.create(images)
+			r.put("a", 1)
+			r.put("b", 2)
+			src := New("s", r.config, nil, nil)
+			src.pace = r.pace
+			src.pace.busy, src.pace.backoff = time.Millisecond, 2*time.Millisecond
+			_, err := src.Prepare(t.Context())
+			r.ok(err)
+			s, err := newStream(src, nil)
+			r.ok(err)
+			s.st.Stream = src.table.arn
+			shards, err := r.srv.Shards(table)
+			r.ok(err)
+			p := planned{Shard: shards[0].ID, First: shards[0].First, Last: shards[0].Last, Rows: shards[0].Records}
+			const calls = 46 // of 23 attempts: the SDK tries twice
+			r.srv.Fail(dynamofake.Fault{Failure: failure, Operation: "GetRecords", Times: calls})
+			e, err := s.again(t.Context(), p)
+			if passes && (err != nil || len(e.records) != 2 || r.srv.Calls("GetRecords") <= calls) {
+				t.Errorf("%d records after %d calls: %v", len(e.records), r.srv.Calls("GetRecords"), err)
+			}
+			if !passes && (err == nil || r.srv.Calls("GetRecords") > 2) {
+				t.Errorf("after %d calls: %v", r.srv.Calls("GetRecords"), err)
+			}
+		})
+	}
 }
