@@ -259,7 +259,7 @@ func TestNoLoadErrorRows(t *testing.T) {
 	t.Parallel()
 	l, c := faulty(t)
 	l.Faults().NoLoadErrorRows(true)
-	m := l.manifest("m", entry{URL: "s3://" + bucket + "/" + l.prefix + "none", Mandatory: true, Meta: &meta{1}})
+	m := l.manifest("m", entry{URL: "s3://" + l.bucket + "/" + l.prefix + "none", Mandatory: true, Meta: &meta{1}})
 	_ = l.fails(c, copySQL("t", m))
 	if n := one[int](l, c, "SELECT count(*) FROM sys_load_error_detail"); n != 0 {
 		t.Errorf("%d rows", n)

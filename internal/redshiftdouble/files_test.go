@@ -161,14 +161,13 @@ func typeCases(t testing.TB, at time.Time) []loadCase {
 	}
 }
 
-// TestCopyTypes: each type loads into its column and no other; what a reader cannot read is refused, with the text in the detail.
-func TestCopyTypes(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+// copyTypes: each type loads into its column and no other; what a reader cannot read is refused, with the text in the detail.
+func copyTypes(t *testing.T, l *lab) {
+	t.Helper()
 	c := l.connect()
 	for i, k := range loadCases(t) {
 		l.putBytes(fmt.Sprintf("c%d.parquet", i), k.file)
-		m := l.manifest(fmt.Sprintf("c%d.manifest", i), entry{URL: fmt.Sprintf("s3://%s/%sc%d.parquet", bucket, l.prefix, i), Mandatory: true, Meta: &meta{int64(len(k.file))}})
+		m := l.manifest(fmt.Sprintf("c%d.manifest", i), entry{URL: fmt.Sprintf("s3://%s/%sc%d.parquet", l.bucket, l.prefix, i), Mandatory: true, Meta: &meta{int64(len(k.file))}})
 		table := fmt.Sprintf("x%d", i)
 		l.must(c, "CREATE TABLE "+table+" ("+k.column+")")
 		if strings.HasPrefix(k.name, "NULL in") {
@@ -198,15 +197,14 @@ func TestCopyTypes(t *testing.T) {
 	}
 }
 
-// TestManifests: what a manifest may leave out, and what it may not.
-func TestManifests(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+// manifests: what a manifest may leave out, and what it may not.
+func manifests(t *testing.T, l *lab) {
+	t.Helper()
 	c := l.connect()
 	s := &ingest.Schema{Columns: []ingest.Column{{Name: "id", Type: ingest.Type{Kind: ingest.Int64}}}}
 	e := l.put("a.parquet", write(t, s, 0, 3))
 	l.must(c, "CREATE TABLE t (id BIGINT, _op INTEGER)")
-	missing := entry{URL: "s3://" + bucket + "/" + l.prefix + "missing.parquet", Mandatory: true, Meta: &meta{5}}
+	missing := entry{URL: "s3://" + l.bucket + "/" + l.prefix + "missing.parquet", Mandatory: true, Meta: &meta{5}}
 	optional := missing
 	optional.Mandatory = false
 	short := e
@@ -224,7 +222,7 @@ func TestManifests(t *testing.T) {
 		"wrong length":       {[]entry{short}, 0, "does not match the manifest"},
 		"no meta":            {[]entry{naked}, 0, "code:      15003"},
 		"empty":              {nil, 0, "no entries"},
-		"a prefix":           {[]entry{{URL: "s3://" + bucket + "/" + l.prefix, Mandatory: true, Meta: &meta{1}}}, 0, "error"},
+		"a prefix":           {[]entry{{URL: "s3://" + l.bucket + "/" + l.prefix, Mandatory: true, Meta: &meta{1}}}, 0, "error"},
 	} {
 		m := l.manifest(strings.ReplaceAll(name, " ", "-")+".manifest", k.entries...)
 		if k.want != "" {
@@ -242,7 +240,7 @@ func TestManifests(t *testing.T) {
 	l.put("part-1", write(t, s, 0, 1))
 	l.put("part-10", write(t, s, 0, 1))
 	l.put("_part-1", write(t, s, 0, 1))
-	l.must(c, "DELETE FROM t", fmt.Sprintf("COPY t FROM 's3://%s/%spart-1' IAM_ROLE default FORMAT PARQUET", bucket, l.prefix))
+	l.must(c, "DELETE FROM t", fmt.Sprintf("COPY t FROM 's3://%s/%spart-1' IAM_ROLE default FORMAT PARQUET", l.bucket, l.prefix))
 	if n := one[int64](l, c, "SELECT count(*) FROM t"); n != 2 {
 		t.Errorf("by prefix: %d rows", n)
 	}
@@ -251,17 +249,16 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// TestColumnLists: files are mapped by position, whatever their columns are called.
-func TestColumnLists(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+// columnLists: files are mapped by position, whatever their columns are called.
+func columnLists(t *testing.T, l *lab) {
+	t.Helper()
 	c := l.connect()
 	file := foreign(t, []struct {
 		A string `parquet:"a,plain"`
 		B string `parquet:"b,plain"`
 	}{{"first", "second"}})
 	l.putBytes("f.parquet", file)
-	m := l.manifest("m", entry{URL: "s3://" + bucket + "/" + l.prefix + "f.parquet", Mandatory: true, Meta: &meta{int64(len(file))}})
+	m := l.manifest("m", entry{URL: "s3://" + l.bucket + "/" + l.prefix + "f.parquet", Mandatory: true, Meta: &meta{int64(len(file))}})
 	l.must(c, "CREATE TABLE t (x VARCHAR(9) DEFAULT 'none', b VARCHAR(9), a VARCHAR(9), n BIGINT IDENTITY(5, 2))", copySQL(`t (b, "A")`, m), copySQL("t (a, b)", m))
 	if got := one[string](l, c, "SELECT listagg(x || ',' || a || ',' || b || ',' || n, ';') WITHIN GROUP (ORDER BY n) FROM t"); got != "none,second,first,5;none,first,second,7" {
 		t.Error(got)

@@ -64,13 +64,15 @@ func start(t testing.TB) (postgres, store *servers.Server) {
 	return shared.postgres, shared.s3
 }
 
-// lab is a double with a database and an S3 prefix of its own.
+// lab is a double with a database and an S3 prefix of its own; or a real cluster, with a schema of its own and no Server.
 type lab struct {
 	testing.TB
 	*double.Server
 	dsn    string // of PostgreSQL
+	bucket string
 	prefix string
 	store  *s3.Client
+	dial0  func() (*pgx.Conn, error)
 }
 
 // newLab starts a double; change edits its configuration.
@@ -88,7 +90,7 @@ func newLab(t testing.TB, change ...func(*double.Config)) *lab {
 	if err := admin.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{TB: t, dsn: p.DSN(name), prefix: name + "/"}
+	l := &lab{TB: t, dsn: p.DSN(name), bucket: bucket, prefix: name + "/"}
 	c := double.Config{Postgres: l.dsn, S3: double.S3{Endpoint: s.DSN(""), AccessKey: s.User, SecretKey: s.Password}}
 	for _, f := range change {
 		f(&c)
@@ -98,6 +100,7 @@ func newLab(t testing.TB, change ...func(*double.Config)) *lab {
 	if l.Server, err = double.Start(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
+	l.dial0 = func() (*pgx.Conn, error) { return pgx.Connect(t.Context(), l.DSN()) }
 	t.Cleanup(func() {
 		if err := l.Server.Close(); err != nil {
 			t.Error(err)
@@ -109,7 +112,7 @@ func newLab(t testing.TB, change ...func(*double.Config)) *lab {
 // connect is a client, closed at the end of the test.
 func (l *lab) connect() *pgx.Conn {
 	l.Helper()
-	c, err := pgx.Connect(l.Context(), l.DSN())
+	c, err := l.dial0()
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -164,7 +167,7 @@ func (l *lab) put(name, file string) entry {
 		l.Fatal(err)
 	}
 	l.putBytes(name, b)
-	return entry{URL: "s3://" + bucket + "/" + l.prefix + name, Mandatory: true, Meta: &meta{int64(len(b))}}
+	return entry{URL: "s3://" + l.bucket + "/" + l.prefix + name, Mandatory: true, Meta: &meta{int64(len(b))}}
 }
 
 func (l *lab) putBytes(name string, b []byte) {
@@ -178,7 +181,7 @@ func (l *lab) putBytes(name string, b []byte) {
 		l.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := l.store.PutObject(l.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String(l.prefix + name), Body: r}); err != nil {
+	if _, err := l.store.PutObject(l.Context(), &s3.PutObjectInput{Bucket: aws.String(l.bucket), Key: aws.String(l.prefix + name), Body: r}); err != nil {
 		l.Fatal(err)
 	}
 }
@@ -201,7 +204,7 @@ func (l *lab) manifest(name string, entries ...entry) string {
 		l.Fatal(err)
 	}
 	l.putBytes(name, b)
-	return "s3://" + bucket + "/" + l.prefix + name
+	return "s3://" + l.bucket + "/" + l.prefix + name
 }
 
 // copySQL is the COPY of a manifest.

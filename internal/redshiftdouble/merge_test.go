@@ -6,10 +6,9 @@ import (
 	"testing"
 )
 
-// TestMerge: what MERGE does, and what it says to duplicates.
-func TestMerge(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+// merges: what MERGE does, and what it says to duplicates.
+func merges(t *testing.T, l *lab) {
+	t.Helper()
 	c := l.connect()
 	l.must(c, "CREATE TABLE t (id BIGINT, v VARCHAR(5))", "CREATE TABLE s (id BIGINT, v VARCHAR(5))",
 		"INSERT INTO t VALUES (1, 'old'), (2, 'old')", "INSERT INTO s VALUES (2, 'new'), (3, 'new')")
@@ -67,10 +66,9 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestStagingLikeATable: a temporary table made LIKE one with SUPER and VARBYTE takes a COPY.
-func TestStagingLikeATable(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+// stagingLikeATable: a temporary table made LIKE one with SUPER and VARBYTE takes a COPY.
+func stagingLikeATable(t *testing.T, l *lab) {
+	t.Helper()
 	c := l.connect()
 	l.must(c, "CREATE TABLE t (doc SUPER, b VARBYTE, s VARCHAR(3) ENCODE zstd) DISTKEY (s)", "CREATE TEMP TABLE stage (LIKE t)")
 	file := foreign(t, []struct {
@@ -79,7 +77,7 @@ func TestStagingLikeATable(t *testing.T) {
 		C string `parquet:"c,plain"`
 	}{{`[1]`, []byte("x"), "é"}})
 	l.putBytes("f.parquet", file)
-	m := l.manifest("m", entry{URL: "s3://" + bucket + "/" + l.prefix + "f.parquet", Mandatory: true, Meta: &meta{int64(len(file))}})
+	m := l.manifest("m", entry{URL: "s3://" + l.bucket + "/" + l.prefix + "f.parquet", Mandatory: true, Meta: &meta{int64(len(file))}})
 	l.must(c, copySQL("stage", m, "SERIALIZETOJSON"), "INSERT INTO t SELECT * FROM stage")
 	if got := one[string](l, c, "SELECT json_serialize(doc) || to_hex(b) || s FROM t"); got != "[1]78é" {
 		t.Error(got)

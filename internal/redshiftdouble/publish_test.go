@@ -42,10 +42,9 @@ func TestPublishLikeASink(t *testing.T) {
 	}
 }
 
-// TestFailedCopyLeavesItsRecord: the transaction is aborted, the error's row stays, the text is in the detail.
-func TestFailedCopyLeavesItsRecord(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+// failedCopy: the transaction is aborted, the error's row stays, the text is in the detail.
+func failedCopy(t *testing.T, l *lab) {
+	t.Helper()
 	s, columns := everyKind()
 	c, other := l.connect(), l.connect()
 	l.must(c, "CREATE TABLE t ("+strings.Replace(columns, "s VARCHAR(20)", "s VARCHAR(7)", 1)+")")

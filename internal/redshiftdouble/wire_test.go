@@ -64,9 +64,8 @@ func TestStartupParameters(t *testing.T) {
 	}
 }
 
-func TestParameterStatus(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+func parameterStatus(t *testing.T, l *lab) {
+	t.Helper()
 	c := l.connect()
 	for name, want := range map[string]string{
 		"server_version": "8.0.2", "client_encoding": "UTF8", "TimeZone": "UTC", "is_superuser": "off", "session_authorization": "tidemill",
@@ -138,10 +137,9 @@ func TestOldProtocolOnly(t *testing.T) {
 	}
 }
 
-// TestExtendedProtocol: queries and changes of rows with parameters, and nothing else.
-func TestExtendedProtocol(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+// extendedProtocol: queries and changes of rows with parameters, and nothing else.
+func extendedProtocol(t *testing.T, l *lab) {
+	t.Helper()
 	c := l.connect()
 	l.must(c, "CREATE TABLE t (id BIGINT, s VARCHAR(20), n NUMERIC(10,2), at TIMESTAMP, doc SUPER, bin VARBYTE, flag BOOLEAN)")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
