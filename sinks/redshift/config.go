@@ -1,6 +1,7 @@
 package redshift
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -140,6 +141,8 @@ func driverConfig(u url.URL, q url.Values, o options) (*pgxpool.Config, error) {
 	if cc.TLSConfig != nil {
 		cc.TLSConfig.MinVersion = tls.VersionTLS12
 	}
+	// Redshift ends idle sessions, and a session lives from window to window. The driver asks after a second only.
+	c.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
 	return c, nil
 }
 

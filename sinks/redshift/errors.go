@@ -3,6 +3,7 @@ package redshift
 import (
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 
@@ -186,11 +187,14 @@ func classify(err error) error {
 	return e
 }
 
-// classifyLogin knows the one login that PostgreSQL's drivers do not.
+// classifyLogin knows the one login that PostgreSQL's drivers do not, and what an end of the connection means.
 func classifyLogin(err error) error {
 	if strings.Contains(err.Error(), "authentication") && regexp.MustCompile(`\b1[34]\b`).MatchString(err.Error()) {
 		return &window.RefusedError{What: "Redshift asks for a login by SHA-256, which PostgreSQL's protocol does not have",
 			Hint: "set the user's password with md5 or in clear text (ALTER USER name PASSWORD '...'), or use auth=cluster or auth=serverless"}
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the server has ended the session (a restart, a resize, a session timeout; STL_CONNECTION_LOG or SYS_CONNECTION_LOG tells): %w", err)
 	}
 	return err
 }
