@@ -354,3 +354,42 @@ func TestTurnsKeepTheOrderOfPartitions(t *testing.T) {
 		last[r.partition] = key
 	}
 }
+
+// picky is a warehouse that refuses one attempt of a step for good: what it is made of has to be mended.
+type picky struct {
+	Sink
+	publishes int
+	refused   string
+}
+
+func (p *picky) Publish(ctx context.Context, pub *Publication, local func(context.Context, Part) (string, error)) error {
+	if p.publishes++; p.publishes == 4 {
+		p.refused = pub.Manifest.Attempt
+	}
+	if pub.Manifest.Attempt == p.refused {
+		return &RefusedError{What: "a text is too long", Hint: "cut it in the view"}
+	}
+	return p.Sink.Publish(ctx, pub, local)
+}
+
+// What the warehouse has refused is not offered again as it was: whoever starts the pipeline again may have mended its view or its
+// configuration, so the step is prepared anew.
+func TestARefusedStepIsPreparedAnew(t *testing.T) {
+	gens, steps := world(t, 77, 1, 6)
+	b := newBench(t, gens...)
+	b.append(t)
+	cfg := b.config()
+	sink := &picky{Sink: cfg.Sink}
+	cfg.Sink = sink
+	var no *RefusedError
+	if err := b.until(t, cfg, last(steps)); !errors.As(err, &no) {
+		t.Fatalf("got %v, want the refusal", err)
+	}
+	if b.sink.at("care").same(last(steps)) {
+		t.Fatal("the refused step is published")
+	}
+	if err := b.until(t, cfg, last(steps)); err != nil {
+		t.Fatal(err)
+	}
+	b.published(t, steps)
+}

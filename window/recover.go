@@ -37,7 +37,13 @@ func (k *keeper) recover(ctx, work context.Context) error {
 	case publishOnce:
 		k.board.phase("publishing")
 		pending.Epoch = k.fence.Epoch // prepared by an earlier owner: the same machine, an earlier run
-		if err := k.publish(ctx, work, pending); err != nil {
+		err := k.publish(ctx, work, pending)
+		if isRefused(err) {
+			// What the warehouse refuses may have been mended since, in a view or in the configuration: the step is prepared anew
+			// from the fence. Nothing of it is committed.
+			return k.startOver(ctx)
+		}
+		if err != nil {
 			return err
 		}
 		fallthrough
@@ -50,6 +56,15 @@ func (k *keeper) recover(ctx, work context.Context) error {
 	}
 	k.fence.Cut = k.fence.Cut.clone() // it may come to hold more
 	return k.reach(ctx, l, what)
+}
+
+// startOver gives the pending step up and makes the state be the fence's without it.
+func (k *keeper) startOver(ctx context.Context) error {
+	if err := k.cfg.clear(nil); err != nil {
+		return err
+	}
+	k.fence.Cut = k.fence.Cut.clone()
+	return k.reach(ctx, nil, restore)
 }
 
 // local reads what the state says about itself; nil when it says nothing that can be understood.

@@ -2,7 +2,11 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,4 +73,49 @@ func TestRedshift(t *testing.T) {
 			t.Logf("%s: %d windows, %d rows compared", c, e.checker.Windows, e.checker.Rows)
 		})
 	}
+}
+
+// TestRedshiftOverflow: a text that no VARCHAR holds. By default the line halts and names column, length and what to choose; with
+// overflow=quarantine the row is in quarantine and not in the tables that give its text, until it is mended. Every window is proved.
+func TestRedshiftOverflow(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, combo{"embedded", "redshift", "s3", "mariadb", "mariadb", ""})
+	e.forms(t)
+	realtest.Exec(t, e.db[0], "alter table clinic.forms modify note longtext")
+	d := e.run(t)
+	e.underLoad(t, 2)
+	realtest.Exec(t, e.db[0], "insert into clinic.forms values (20, concat('"+realtest.Canary+"', repeat('ü', 40000)), '{}')")
+	var problem string
+	eventually(t, time.Minute, "the pipeline stands still", func() bool {
+		s, err := e.status(t)
+		if err == nil && len(s.Pipelines) == 1 {
+			problem = s.Pipelines[0].Error
+		}
+		return strings.Contains(problem, "overflow=quarantine")
+	})
+	realtest.NoCanary(t, "the reason", problem)
+	for _, word := range []string{"column note", "raw_consult.forms"} {
+		if !strings.Contains(problem, word) {
+			t.Errorf("the reason does not say %q: %s", word, problem)
+		}
+	}
+	e.judge(t)
+	d.stop(t)
+	settings, err := os.ReadFile(filepath.Join(e.dir, "tidemill.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, e.dir, "tidemill.yaml", strings.Replace(string(settings), "sslmode=disable", "sslmode=disable&overflow=quarantine", 1))
+	write(t, e.dir, "pipelines/care.yaml", fmt.Sprintf(formsPipeline, "max_quarantine: 5\n"))
+	d = e.run(t)
+	e.settled(t, 2*time.Minute)
+	e.inQuarantine(t, "mart.notes [20]", "raw_consult.forms [20]")
+	d.kill()
+	d = e.run(t)
+	realtest.Exec(t, e.db[0], "update clinic.forms set note = 'mended' where form_id = 20")
+	e.underLoad(t, 1)
+	e.settled(t, time.Minute)
+	e.inQuarantine(t)
+	e.warehouseEquals(t)
+	d.stop(t)
 }
