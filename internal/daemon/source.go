@@ -9,9 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/grid"
+	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/telemetry"
 	"github.com/tidemill/tidemill/sources"
 )
@@ -20,6 +23,13 @@ import (
 func (r *runtime) source(ctx context.Context, p *config.Project, s *config.Source, wants map[string][]sources.Want) error {
 	for {
 		err := r.stream(ctx, p, s, wants)
+		if loadsAnew(err) {
+			r.daemon.o.Event(Event{At: time.Now(), Unit: "source/" + s.Name, What: "source " + s.Name + " cannot go on where it was", Err: err})
+			if err := r.askAnew(ctx, s.Name); err != nil {
+				return err
+			}
+			continue
+		}
 		if !errors.Is(err, ingest.ErrAnew) {
 			return err
 		}
@@ -28,6 +38,26 @@ func (r *runtime) source(ctx context.Context, p *config.Project, s *config.Sourc
 			r.daemon.manager.again("pipeline/" + pl.Name)
 		}
 	}
+}
+
+// loadsAnew reports whether a source has ended with a loss that it can mend by a load of everything, and that its configuration
+// wants mended so.
+func loadsAnew(err error) bool {
+	var own interface{ LoadAnew() bool }
+	return errors.As(err, &own) && own.LoadAnew()
+}
+
+// askAnew asks for the source to be loaded anew, as tidemill resync does.
+func (r *runtime) askAnew(ctx context.Context, source string) error {
+	cl, err := kafka.New(r.log.cfg)
+	if err != nil {
+		return fmt.Errorf("asking for source %s to be loaded anew: %w", source, err)
+	}
+	defer cl.Close()
+	if err := ingest.Ask(ctx, cl, ingest.Request{ID: uuid.NewString(), Source: source}); err != nil {
+		return fmt.Errorf("asking for source %s to be loaded anew: %w", source, err)
+	}
+	return nil
 }
 
 // stream is one run of a source.

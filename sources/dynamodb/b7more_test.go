@@ -252,3 +252,49 @@ func TestB7Row19TwoOwners(t *testing.T) {
 	}
 	r.strict(rows, 0)
 }
+
+// B7.7, where nothing tells of the loss: the service begins a shard that no record was read of behind what it has deleted, and says nothing.
+func TestB7Row07AQuietShardLosesItsFront(t *testing.T) {
+	for _, k := range []struct {
+		down time.Duration
+		lost bool
+	}{{20 * time.Hour, false}, {25 * time.Hour, true}} {
+		t.Run(k.down.String(), func(t *testing.T) {
+			r := clocked(t, dynamofake.Options{RotateEvery: 4 * time.Hour})
+			r.create(images)
+			r.end(r.loadedAt())
+			r.put("b", 0) // into a shard that nothing was read of
+			r.clock.Advance(210 * time.Minute)
+			r.put("c", 0)
+			r.clock.Advance(k.down - 210*time.Minute)
+			s := r.run(nil)
+			s.loads.Done = true
+			if k.lost {
+				r.fails(s, "DATA LOSS: what was written to shard")
+				return
+			}
+			r.caughtUp(s)
+			r.end(s)
+			r.equal()
+		})
+	}
+}
+
+// A table that is quiet for longer than the stream's memory, while it is read and over a restart, has lost nothing.
+func TestB7Row07AQuietTableHasLostNothing(t *testing.T) {
+	r := clocked(t, dynamofake.Options{RotateEvery: 4 * time.Hour})
+	r.create(images)
+	s := r.loadedAt()
+	for range 30 {
+		r.clock.Advance(time.Hour)
+		r.caughtUp(s)
+	}
+	r.end(s)
+	s = r.run(nil)
+	s.loads.Done = true
+	r.caughtUp(s)
+	r.put("a", 1)
+	r.caughtUp(s)
+	r.end(s)
+	r.equal()
+}

@@ -2,6 +2,8 @@ package dynamodb
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -135,5 +137,25 @@ func TestB8PoisonItem(t *testing.T) {
 	got := replica(rows)
 	if got["1.5|"] == nil || got["2|"] == nil {
 		t.Errorf("after the remedy: %v", got)
+	}
+}
+
+// What answers 200 and is not DynamoDB (a proxy, a health page) is refused by name.
+func TestB8AnswersThatAreNone(t *testing.T) {
+	for _, answer := range []string{"", "{}", "<html>", `{"Table":null}`} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) }))
+		c := Default()
+		c.Table, c.Region, c.Endpoint = table, "us-east-1", s.URL
+		_, err := New("s", c, nil, nil).Prepare(t.Context())
+		s.Close()
+		if err == nil || ingest.Retryable(err) && answer != "<html>" || !strings.Contains(err.Error(), "check endpoint in the source's file") && answer != "<html>" {
+			t.Errorf("%q is answered with %v", answer, err)
+		}
+	}
+	c := Default()
+	c.Table, c.Region, c.Endpoint = table, "ap-southest-1", "http://127.0.0.1:1"
+	_, err := New("s", c, nil, nil).Prepare(t.Context())
+	if err == nil || !ingest.Retryable(err) || !strings.Contains(err.Error(), "127.0.0.1:1") || !strings.Contains(err.Error(), "check region and endpoint") {
+		t.Errorf("an endpoint that is not there: %v", err)
 	}
 }

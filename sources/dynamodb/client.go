@@ -126,8 +126,16 @@ func (c *client) describe(ctx context.Context) (*types.TableDescription, error) 
 	if err != nil {
 		return nil, c.config.failure("dynamodb:DescribeTable", "describing the table", err)
 	}
+	if out.Table == nil {
+		return nil, c.stranger("describing the table")
+	}
 	c.tableARN = aws.ToString(out.Table.TableArn)
 	return out.Table, nil
+}
+
+// stranger is the error of an answer that says yes and nothing else.
+func (c *client) stranger(what string) error {
+	return &Error{Cause: Refused, Table: c.config.Table, What: what + ": the answer holds nothing of what was asked for", Remedy: noDynamoDB}
 }
 
 // listing is the list of a stream's shards, and when it was true.
@@ -153,6 +161,9 @@ func (c *client) shards(ctx context.Context, arn, parent string) (listing, error
 		page, err := c.streams.DescribeStream(ctx, in)
 		if err != nil {
 			return out, c.config.failure("dynamodb:DescribeStream", "listing the shards of its stream", err)
+		}
+		if page.StreamDescription == nil {
+			return out, c.stranger("listing the shards of its stream")
 		}
 		if out.at.IsZero() {
 			out.at = serverTime(page.ResultMetadata, began)

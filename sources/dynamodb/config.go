@@ -120,6 +120,9 @@ func parsePin(text string) (item.Pin, error) {
 	if renamed && p.Name == "" {
 		return p, fmt.Errorf("has no name behind \"as\"")
 	}
+	if item.Reserved(p.Name) {
+		return p, fmt.Errorf("gives a column the name %s, which a warehouse keeps for itself", p.Name)
+	}
 	if k, ok := kinds[what]; ok {
 		p.Type.Kind = k
 		return p, nil

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -42,6 +42,8 @@ type Error struct {
 	What   string
 	Remedy string // a command, empty when waiting helps
 	Err    error  // what lies below, already free of values; may be nil
+
+	anew bool
 }
 
 func (e *Error) Error() string {
@@ -70,6 +72,9 @@ func (e *Error) Retryable() bool {
 	}
 	return false
 }
+
+// LoadAnew says that the remedy may be carried out without a person: the table is loaded anew, as by tidemill resync SOURCE.
+func (e *Error) LoadAnew() bool { return e.anew }
 
 // Hint is the remedy alone.
 func (e *Error) Hint() string { return e.Remedy }
@@ -133,7 +138,7 @@ func (c *Config) failure(action, what string, err error) error {
 		e.Cause, e.What, e.Remedy = Credentials, "the credentials are not known to AWS", "run: aws sts get-caller-identity, with the environment of this process"
 	case "RequestTimeTooSkewed", "InvalidSignatureException", "SignatureDoesNotMatch":
 		e.Cause, e.What = Credentials, "AWS refuses the signature"
-		e.Remedy = "set this machine's clock (timedatectl set-ntp true); when it is right, the secret key is not"
+		e.Remedy = "set this machine's clock (timedatectl set-ntp true); when it is right, the secret key is not, or region is not the endpoint's"
 	case "ValidationException":
 		e.Cause = Refused
 	default:
@@ -156,6 +161,8 @@ func ofSTS(err error) bool {
 	return false
 }
 
+const noDynamoDB = "check endpoint in the source's file: what answers there is not DynamoDB"
+
 // unanswered classifies an error without a code: a broken connection, no credentials, an answer of something else.
 func (c *Config) unanswered(e *Error, err error, status int) {
 	var network net.Error
@@ -164,7 +171,7 @@ func (c *Config) unanswered(e *Error, err error, status int) {
 	case status >= http.StatusInternalServerError:
 		e.Cause = Unreachable
 	case status > 0:
-		e.Cause, e.Remedy = Refused, "check endpoint in the source's file: what answers there is not DynamoDB"
+		e.Cause, e.Remedy = Refused, noDynamoDB
 	case strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "refresh cached credentials"):
 		e.Cause, e.What, e.Err = Credentials, "there are no AWS credentials", nil
 		e.Remedy = "give this process some, as for the AWS CLI: a role of the instance, container or service account, or AWS_PROFILE"
@@ -173,10 +180,14 @@ func (c *Config) unanswered(e *Error, err error, status int) {
 	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded), errors.As(err, &signing):
 		e.Cause, e.Err = Unreachable, errors.New("no answer from the endpoint")
 	default:
-		e.Cause, e.Err = Unreachable, errors.New("the connection failed")
+		e.Cause, e.Err = Unreachable, errors.New("no connection to the endpoint")
 	}
-	if _, ok := errors.AsType[*awshttp.ResponseError](err); ok && e.Cause == Unreachable && status == 0 {
-		e.Err = errors.New("the answer could not be read")
+	if e.Cause == Unreachable && status == 0 {
+		where := "region " + c.Region
+		if u, err := url.Parse(c.Endpoint); err == nil && u.Host != "" {
+			where = u.Host
+		}
+		e.Err = fmt.Errorf("%w of %s; if it stays so, check region and endpoint in the source's file, and the way there (DNS, proxy, VPC endpoint)", e.Err, where)
 	}
 }
 

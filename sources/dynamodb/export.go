@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/sources/dynamodb/item"
@@ -86,18 +88,21 @@ func (l *loader) imports(ctx context.Context) error {
 
 // piece asks for an export, waits for it and reads it.
 func (l *loader) piece(ctx context.Context, i int, p piece) error {
-	if err := l.hand(ctx, i, p, nil); err != nil || ctx.Err() != nil { // the token is durable before it is used
-		return err
+	if p.ARN == "" { // asked for once: eight hours later the same token makes another export, whose files hold other items
+		if err := l.hand(ctx, i, p, nil); err != nil || ctx.Err() != nil { // the token is durable before it is used
+			return err
+		}
+		d, err := l.stream.client.export(ctx, p)
+		if err != nil {
+			return err
+		}
+		p.ARN = aws.ToString(d.ExportArn)
+		if err := l.hand(ctx, i, p, nil); err != nil || ctx.Err() != nil {
+			return err
+		}
 	}
-	d, err := l.stream.client.export(ctx, p)
-	if err != nil {
-		return err
-	}
-	p.ARN = aws.ToString(d.ExportArn)
-	if err := l.hand(ctx, i, p, nil); err != nil || ctx.Err() != nil {
-		return err
-	}
-	if d, err = l.exported(ctx, p.ARN); err != nil || ctx.Err() != nil {
+	d, err := l.exported(ctx, p.ARN)
+	if err != nil || ctx.Err() != nil {
 		return err
 	}
 	files, err := l.stream.client.manifest(ctx, d)
@@ -148,6 +153,8 @@ func (l *loader) exported(ctx context.Context, arn string) (*types.ExportDescrip
 		case cause == Throttled || cause == Unreachable || cause == Failed:
 		case err != nil:
 			return nil, err
+		case out.ExportDescription == nil:
+			return nil, c.stranger("waiting for the export")
 		case out.ExportDescription.ExportStatus == types.ExportStatusCompleted:
 			return out.ExportDescription, nil
 		case out.ExportDescription.ExportStatus == types.ExportStatusFailed:
@@ -180,6 +187,9 @@ func (c *client) export(ctx context.Context, p piece) (*types.ExportDescription,
 	}
 	if err != nil {
 		return nil, c.config.failure("dynamodb:ExportTableToPointInTime (and s3:PutObject on the bucket)", "asking for an export", err)
+	}
+	if out.ExportDescription == nil {
+		return nil, c.stranger("asking for an export")
 	}
 	return out.ExportDescription, nil
 }
@@ -245,7 +255,14 @@ func (c *client) broken(what string) error {
 
 func (c *client) get(ctx context.Context, key string) (io.ReadCloser, error) {
 	out, err := c.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.config.Export.Bucket, Key: &key})
-	if err != nil {
+	var absent *s3types.NoSuchKey
+	var api smithy.APIError
+	switch {
+	case errors.As(err, &absent), errors.As(err, &api) && api.ErrorCode() == "NotFound":
+		return nil, c.broken(key + " is not in bucket " + c.config.Export.Bucket + " any more; a lifecycle rule must leave it there until the import is done")
+	case errors.As(err, &api) && (api.ErrorCode() == "PermanentRedirect" || api.ErrorCode() == "AuthorizationHeaderMalformed"):
+		return nil, &Error{Cause: Refused, Table: c.config.Table, What: "bucket " + c.config.Export.Bucket + " is not in the source's region", Remedy: "set export.bucket to one of the same region"}
+	case err != nil:
 		return nil, c.config.failure("s3:GetObject on the bucket", "reading the export", err)
 	}
 	return out.Body, nil

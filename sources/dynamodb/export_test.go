@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/dynamofake"
 )
 
@@ -163,6 +165,12 @@ func TestExportsThatCannotBeRead(t *testing.T) {
 		r.fails(r.run(nil), "run: aws dynamodb update-continuous-backups --region us-east-1 --table-name sessions --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true")
 	})
 	for name, harm := range map[string]func(path string, b []byte) []byte{
+		"a file that was deleted": func(path string, b []byte) []byte {
+			if strings.HasSuffix(path, ".json.gz") {
+				return nil
+			}
+			return b
+		},
 		"a manifest that was changed": func(path string, b []byte) []byte {
 			if strings.HasSuffix(path, "manifest-files.json") {
 				return append(b, ' ')
@@ -195,12 +203,100 @@ func TestExportsThatCannotBeRead(t *testing.T) {
 					return err
 				}
 				b, err := os.ReadFile(path)
-				if err == nil && len(b) > 0 {
-					err = os.WriteFile(path, harm(path, b), 0o600)
+				if err != nil || len(b) == 0 {
+					return err
 				}
-				return err
+				if b = harm(path, b); b == nil {
+					return os.Remove(path)
+				}
+				return os.WriteFile(path, b, 0o600)
 			}))
-			r.fails(r.run(nil), "checksum")
+			want := "checksum"
+			if strings.Contains(name, "deleted") {
+				want = "is not in bucket lake any more"
+			}
+			s = r.run(nil)
+			r.fails(s, want)
+			r.fails(s, "run: tidemill resync s.dynamodb.sessions")
 		})
+	}
+}
+
+// An import that is gone on with when the request's token counts for nothing any more reads the export that it has begun, and no other.
+func TestAnImportOutlastsItsToken(t *testing.T) {
+	r, _ := exporting(t, dynamofake.Options{Shards: 2})
+	r.recovery()
+	for i := range 5000 {
+		r.put(fmt.Sprintf("i-%05d", i), 0)
+	}
+	r.clock.Advance(2 * time.Minute)
+	s := r.run(func(call string, _ int) bool {
+		return call == "Tick" && strings.Contains(r.loadCursor(), `"lines":2000`)
+	})
+	r.fails(s, errKilled.Error())
+	for i := 0; i < 5000; i += 10 {
+		r.delete(fmt.Sprintf("i-%05d", i))
+	}
+	r.clock.Advance(9 * time.Hour)
+	s = r.run(nil)
+	r.imported(s)
+	r.put("last", 0)
+	r.caughtUp(s)
+	r.end(s)
+	r.equal()
+	if n := r.srv.Calls("ExportTableToPointInTime"); n != 1 {
+		t.Errorf("%d exports were asked for", n)
+	}
+}
+
+// loadCursor is the cursor of the load in the checkpoint that counts.
+func (r *rig) loadCursor() string {
+	points, err := ingest.Checkpoints(r.t.Context(), r.log.Config())
+	if err != nil {
+		return err.Error()
+	}
+	for _, l := range points["s"].Loads {
+		return string(l.Cursor)
+	}
+	return ""
+}
+
+// Killed in the middle of a round and down for longer than the stream's memory: the durable half of the round cannot be completed. With
+// exports the source says that it may be loaded anew, and that makes it whole, deletes too.
+func TestB7Row07KilledInARoundAndDown(t *testing.T) {
+	r, _ := exporting(t, dynamofake.Options{RotateEvery: 4 * time.Hour})
+	r.recovery()
+	for i := range 20 {
+		r.put(fmt.Sprintf("item-%02d", i), 0)
+	}
+	r.clock.Advance(2 * time.Minute)
+	s := r.run(nil)
+	r.imported(s)
+	r.end(s)
+	r.put("item-00", 1)
+	r.put("item-01", 1)
+	r.fails(r.run(func(call string, _ int) bool { return call == "after Begin" }), errKilled.Error())
+	r.clock.Advance(26 * time.Hour)
+	r.delete("item-19")
+	r.put("item-02", 2)
+	r.clock.Advance(2 * time.Minute)
+	s = r.run(nil)
+	r.fails(s, "DATA LOSS")
+	var own interface{ LoadAnew() bool }
+	if !errors.As(s.err, &own) || !own.LoadAnew() {
+		t.Fatalf("it is not loaded anew: %v", s.err)
+	}
+	r.ask("") // what the daemon does then
+	s = r.run(nil)
+	r.imported(s)
+	r.put("item-03", 3)
+	r.caughtUp(s)
+	r.end(s)
+	rows, _ := r.content()
+	got := replica(rows)
+	for id, v := range map[string]string{"item-00|": "1", "item-02|": "2", "item-03|": "3"} {
+		if got[id]["v"] != v {
+			t.Errorf("%s is %v, want version %s", id, got[id], v)
+		}
 	}
 }

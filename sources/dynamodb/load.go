@@ -290,6 +290,6 @@ func (s *stream) loaded(ctx context.Context) error {
 	if err := s.out.Load(ctx, s.id, make([]*ingest.Builder, s.out.Partitions(s.id)), l.load); err != nil || s.st.Repair == nil {
 		return err
 	}
-	s.st.Repair = nil
+	s.whole, s.st.Repair = time.Unix(s.st.Repair.To, 0).Add(-2*slack), nil
 	return s.settle(ctx)
 }

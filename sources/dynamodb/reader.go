@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -30,6 +31,7 @@ type reader struct {
 	lastAt  int64     // latest creation time that was read
 	empties int       // empty pages in a row
 	asked   time.Time // when the last page was true
+	quiet   time.Time // when the last empty page was true: everything of before was read then
 }
 
 // place is where the next page of a shard begins.
@@ -54,6 +56,7 @@ type fetched struct {
 	full   bool
 	ended  bool
 	opened bool
+	oldest bool // it begins with the oldest record that the service has
 	err    error
 }
 
@@ -74,7 +77,7 @@ func (s *stream) fetch(ctx context.Context, of *reader, r reader) fetched {
 		if out.place.iterator, out.err = s.client.iterator(ctx, s.st.Stream, r.id, kind, seq); out.err != nil {
 			return out
 		}
-		out.opened = true
+		out.opened, out.oldest = true, kind == trimHorizon
 	}
 	records, size, next, at, err := s.client.records(ctx, r.id, out.place.iterator)
 	if err != nil {
@@ -129,10 +132,15 @@ func (s *stream) take(f fetched) error {
 	if f.err != nil {
 		return s.failed(r, f.err, now)
 	}
+	if f.oldest && f.at.Sub(s.readTo(r)) > retention-slack { // invariant 5
+		s.loss = s.src.lost("what was written to shard " + r.id + " was not read for more than 24 hours, which is what the stream keeps: AWS does not say whether something is gone")
+		return nil // the next turn mends it, or ends the run
+	}
 	s.heard = now
 	r.pause.Reset()
 	r.ended, r.asked, r.behind = f.ended, f.at, f.full
 	if f.page == nil && !f.full {
+		r.quiet = f.at
 		r.empties++
 		r.due = now.Add(s.src.pace.empty)
 		return nil
@@ -151,6 +159,35 @@ func (s *stream) take(f fetched) error {
 		}
 	}
 	return nil
+}
+
+// retention is how long AWS keeps a record.
+const retention = 24 * time.Hour
+
+// readTo is a time up to which nothing of a shard, which no record was read of, is missing: windows of before are complete, what was
+// written before its parent's last record is in the parent, and records from before the first discovery are not wanted.
+// Nothing of a shard's front that is gone is ever told: an iterator at TRIM_HORIZON just begins behind it.
+func (s *stream) readTo(r *reader) time.Time {
+	at := s.out.Window().Start
+	for _, t := range []time.Time{time.Unix(r.since, 0), r.quiet, s.passed[s.tree.Get(r.id).Parent], s.whole} {
+		if t.After(at) {
+			at = t
+		}
+	}
+	if rep := s.st.Repair; rep != nil && time.Unix(rep.To, 0).Add(-2*slack).After(at) {
+		at = time.Unix(rep.To, 0).Add(-2 * slack)
+	}
+	return at
+}
+
+// pass notes how far a shard that has ended was read: its children begin there.
+func (s *stream) pass(r *reader) {
+	at := r.quiet
+	if t := time.Unix(r.lastAt, 0); t.After(at) {
+		at = t
+	}
+	maps.DeleteFunc(s.passed, func(_ string, t time.Time) bool { return at.Sub(t) > 2*retention })
+	s.passed[r.id] = at
 }
 
 // failed decides what a failed fetch means. What passes by itself makes a pause that grows; an error of the run it is only when

@@ -101,6 +101,7 @@ func (s *stream) finish() {
 	for _, id := range slices.Sorted(maps.Keys(s.readers)) {
 		if r := s.readers[id]; r.ended && len(r.pages) == 0 {
 			delete(s.readers, id)
+			s.pass(r)
 			s.finished = s.clock()
 			if soon := time.Now().Add(s.src.pace.empty); s.nextList.After(soon) {
 				s.nextList = soon

@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -150,6 +151,9 @@ func (s *Source) check(t *types.TableDescription) (*described, error) {
 		}
 		if s.pins[key.Attribute].Drop {
 			return nil, refused(fmt.Sprintf("attribute %q is its key and cannot be dropped", key.Attribute), "remove it from columns in the source's file")
+		}
+		if name := cmp.Or(s.pins[key.Attribute].Name, key.Attribute); !item.Nameable(name) {
+			return nil, refused(fmt.Sprintf("attribute %q is its key, and no warehouse column can have that name", name), fmt.Sprintf("set columns: {%q: text as another_name} in the source's file (or another type)", key.Attribute))
 		}
 		d.keys = append(d.keys, key)
 	}

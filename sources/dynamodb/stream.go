@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -26,9 +27,11 @@ type stream struct {
 	pos     position
 	tree    *shard.Tree
 	readers map[string]*reader
-	fresh   bool  // this run has made the first discovery
-	loss    error // what the tree has found to be gone
-	held    int   // bytes of pages that wait
+	fresh   bool                 // this run has made the first discovery
+	loss    error                // what the tree has found to be gone
+	passed  map[string]time.Time // shards that have ended in this run: up to when they were read
+	whole   time.Time            // a repair of this run has mended everything up to then
+	held    int                  // bytes of pages that wait
 
 	id      ingest.TableID
 	schema  *ingest.Schema
@@ -73,7 +76,7 @@ func newStream(src *Source, out ingest.Emitter) (*stream, error) {
 		return nil, fmt.Errorf("making metrics: %w", err)
 	}
 	return &stream{
-		src: src, client: src.client, out: out, name: src.tableName(), meters: m, readers: map[string]*reader{}, said: map[string]time.Time{},
+		src: src, client: src.client, out: out, name: src.tableName(), meters: m, readers: map[string]*reader{}, passed: map[string]time.Time{}, said: map[string]time.Time{},
 		work: make(chan func()), results: make(chan fetched, 1024), listings: make(chan listed, 16), chunks: make(chan *chunk), heard: time.Now(),
 	}, nil
 }
@@ -176,6 +179,10 @@ func (s *stream) resume(ctx context.Context, resume ingest.Resume) (err error) {
 		}
 		s.st.Plan = nil
 	} else if err := s.replay(ctx); err != nil {
+		// The durable half of a round cannot be completed, so increments cannot go on from it; a whole export replaces it.
+		if own, ok := errors.AsType[*Error](err); ok && own.Cause == Lost && s.src.config.Export.Bucket != "" {
+			own.anew = true
+		}
 		return err
 	}
 	_, begun := resume.Loads[s.name]

@@ -217,6 +217,18 @@ func TestUnknownKindsAreCarried(t *testing.T) {
 	same(t, decode(t, idKey, nil, `{"id":{"S":"1"},"v":{ "VEC" : [ 1, "a b\"" ] }}`), "id text, v json, _extra json", `1|(null)|{"v":{"VEC":[1,"a b\""]}}`)
 }
 
+// What a warehouse keeps for itself is no column, whatever its letters; nothing is lost.
+func TestNamesThatWarehousesKeep(t *testing.T) {
+	same(t, decode(t, idKey, nil, `{"id":{"S":"1"},"rowid":{"S":"r"},"XMIN":{"N":"2"},"_op":{"N":"1"},"ok":{"S":"x"}}`), "id text, ok text, _extra json", `1|x|{"XMIN":2,"_op":1,"rowid":"r"}`)
+	same(t, decode(t, idKey, map[string]Pin{"oid": {Name: "object_id"}}, `{"id":{"S":"1"},"oid":{"S":"r"}}`), "id text, object_id text, _extra json", `1|r|(null)`)
+}
+
+// A value that is not what its tag says is carried with it, at any depth, and the rest of its item is as ever.
+func TestValuesThatAreNoneAreCarried(t *testing.T) {
+	same(t, decode(t, idKey, nil, `{"id":{"S":"1"},"n":{"N":"NaN"},"b":{"B":"?"},"m":{"M":{"x":{"N":"1"},"y":{"NS":["1","x"]}}}}`), "id text, b bytes, m json, n json, _extra json",
+		`1|(null)|{"x":1,"y":{"NS":["1","x"]}}|(null)|{"b":{"B":"?"},"n":{"N":"NaN"}}`)
+}
+
 func TestRecords(t *testing.T) {
 	records, next, err := Records([]byte(`{"NextShardIterator":"it\/1","Records":[
 	 {"eventID":"1","eventName":"INSERT","dynamodb":{"ApproximateCreationDateTime":1.7e9,"Keys":{"id":{"S":"a"}},"NewImage":{"id":{"S":"a"},"x":{"N":"1"}},"SequenceNumber":"100","SizeBytes":9,"StreamViewType":"NEW_IMAGE"}},
@@ -233,7 +245,10 @@ func TestRecords(t *testing.T) {
 	if _, next, err := Records([]byte(`{"Records":[]}`)); err != nil || next != "" {
 		t.Errorf("the end of a shard: %q, %v", next, err)
 	}
-	for _, bad := range []string{``, `{`, `{"Records":[{"eventName":"INSERT"}]}`, `{"Records":[]}x`, `{"Records":[{"eventName":"OTHER","dynamodb":{"Keys":{},"SequenceNumber":"1"}}]}`} {
+	if _, _, err := Items([]byte(`{}`)); err == nil {
+		t.Error("an answer without items is the end of a table")
+	}
+	for _, bad := range []string{``, `{`, `{}`, `{"NextShardIterator":"x"}`, `{"Records":[{"eventName":"INSERT"}]}`, `{"Records":[]}x`, `{"Records":[{"eventName":"OTHER","dynamodb":{"Keys":{},"SequenceNumber":"1"}}]}`} {
 		if _, _, err := Records([]byte(bad)); err == nil {
 			t.Errorf("%s is taken", bad)
 		}

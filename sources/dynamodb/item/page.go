@@ -16,10 +16,11 @@ type Record struct {
 
 // Records reads the answer of GetRecords. next is empty when the shard has ended.
 func Records(body []byte) (records []Record, next string, err error) {
-	s := scanner{b: body}
+	s, there := scanner{b: body}, false
 	s.members(func(name []byte) {
 		switch string(name) {
 		case "Records":
+			there = true
 			s.elements(func() {
 				r, ok := s.record()
 				s.bad = s.bad || !ok
@@ -36,7 +37,7 @@ func Records(body []byte) (records []Record, next string, err error) {
 			s.value()
 		}
 	})
-	if !s.end() {
+	if !s.end() || !there { // what is not an answer must not end a shard
 		return nil, "", errMalformed
 	}
 	return records, next, nil
@@ -109,10 +110,11 @@ func (n *Number) floor() int64 {
 
 // Items reads the answer of Scan: the items, and the key to go on after, nil at the end.
 func Items(body []byte) (items [][]byte, last []byte, err error) {
-	s := scanner{b: body}
+	s, there := scanner{b: body}, false
 	s.members(func(name []byte) {
 		switch string(name) {
 		case "Items":
+			there = true
 			s.elements(func() { items = append(items, s.value()) })
 		case "LastEvaluatedKey":
 			last = s.value()
@@ -120,7 +122,7 @@ func Items(body []byte) (items [][]byte, last []byte, err error) {
 			s.value()
 		}
 	})
-	if !s.end() {
+	if !s.end() || !there { // nor end a table
 		return nil, nil, errMalformed
 	}
 	if string(last) == "null" || string(last) == "{}" {

@@ -41,11 +41,21 @@ const (
 	maxColumns = 500
 )
 
+// reserved are names of columns that some warehouse keeps for itself; what is called so stays in _extra, or is pinned under another
+// name. internal/arch has a test that they are the warehouses' own.
+var reserved = map[string]bool{Extra: true, ingest.OpColumn: true, "rowid": true, "oid": true, "ctid": true, "xmin": true, "xmax": true, "cmin": true, "cmax": true, "tableoid": true}
+
+// Reserved reports whether no warehouse column may have the name.
+func Reserved(name string) bool { return reserved[strings.ToLower(name)] }
+
+// Nameable reports whether every warehouse can have a column of the name.
+func Nameable(name string) bool { return nameable(name) && !Reserved(name) }
+
 // Columns extends what a table has by columns for what its profile holds: keys first, then by name. Columns that are there
 // stay as they are (invariant 4).
 func Columns(have []Column, keys []Key, profile Profile, pins map[string]Pin) []Column {
 	out := slices.Clone(have)
-	taken, placed := map[string]bool{Extra: true, ingest.OpColumn: true}, map[string]bool{}
+	taken, placed := map[string]bool{}, map[string]bool{}
 	for _, c := range out {
 		taken[strings.ToLower(c.Name)], placed[c.Attribute] = true, true
 	}
@@ -56,7 +66,7 @@ func Columns(have []Column, keys []Key, profile Profile, pins map[string]Pin) []
 		if pin := pins[c.Attribute]; pin.Type.Kind != 0 {
 			c.Type, c.Native = pin.Type, "pinned"
 		}
-		if placed[c.Attribute] || taken[strings.ToLower(c.Name)] || len(out) >= maxColumns || !nameable(c.Name) {
+		if placed[c.Attribute] || taken[strings.ToLower(c.Name)] || len(out) >= maxColumns || !Nameable(c.Name) {
 			return
 		}
 		taken[strings.ToLower(c.Name)], placed[c.Attribute] = true, true

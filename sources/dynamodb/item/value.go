@@ -202,10 +202,17 @@ func appendMembers(dst []byte, members []Attribute, depth int) ([]byte, bool) {
 			dst = append(dst, ',')
 		}
 		dst = append(appendQuoted(dst, m.Name), ':')
+		at := len(dst)
 		var ok bool
-		if dst, ok = appendJSON(dst, m.Tag, m.raw, depth+1); !ok {
+		if dst, ok = appendJSON(dst, m.Tag, m.raw, depth+1); ok {
+			continue
+		}
+		// A number that is none, base64 that is none: the value is carried with its tag (invariant 3). One item must not stop a table.
+		dst = append(append(append(dst[:at], `{"`...), m.Tag.String()...), `":`...)
+		if dst, ok = appendUnknown(dst, m.raw); !ok {
 			return dst, false
 		}
+		dst = append(dst, '}')
 	}
 	return append(dst, '}'), true
 }
