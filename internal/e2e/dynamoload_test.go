@@ -217,11 +217,11 @@ func TestKilledInAnImport(t *testing.T) {
 		d := l.start(t)
 		eventually(t, 2*time.Minute, "the import waits for a file", func() bool { return g.held.Load() > 0 }, l.log.String)
 		seen := 0 // nothing outside tells of a checkpoint; one is due each second
-		eventually(t, time.Minute, "what it has read is in a checkpoint", func() bool {
+		eventually(t, 4*time.Minute, "what it has read is in a checkpoint", func() bool {
 			if l.source(t).Tables[0].Rows > 0 {
 				seen++
 			}
-			return seen > 40
+			return seen > 20
 		}, l.log.String)
 		for i := round; i < loadItems; i += 97 {
 			l.put(t, i, round+1)

@@ -72,7 +72,11 @@ func (c *Config) client(ctx context.Context) (*client, error) {
 			o.BaseEndpoint, o.UsePathStyle = &e, true
 		}
 	})
-	out.streams = dynamodbstreams.NewFromConfig(cfg, func(o *dynamodbstreams.Options) { o.BaseEndpoint = c.endpoint() })
+	out.streams = dynamodbstreams.NewFromConfig(cfg, func(o *dynamodbstreams.Options) {
+		if o.BaseEndpoint = c.endpoint(); c.StreamsEndpoint != "" {
+			o.BaseEndpoint = &c.StreamsEndpoint
+		}
+	})
 	return out, nil
 }
 

@@ -1,9 +1,11 @@
 package dynamodb
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +26,8 @@ type Config struct {
 	ExternalID string `yaml:"external_id" jsonschema:"description=External id that the role asks for"`
 	// Endpoint replaces AWS's, for a VPC endpoint or an emulator.
 	Endpoint string `yaml:"endpoint" jsonschema:"description=URL in place of AWS's own endpoint: a VPC endpoint or an emulator"`
+	// StreamsEndpoint replaces the one of DynamoDB Streams, which AWS has beside DynamoDB's.
+	StreamsEndpoint string `yaml:"streams_endpoint" jsonschema:"description=URL in place of the endpoint of DynamoDB Streams\\, which has VPC endpoints of its own. Default: endpoint"`
 	// Columns says what is special: {notes: drop, amount: "decimal(18,2)", fullName: "text as full_name"}. Attributes that it does
 	// not name become columns of the type that their values have.
 	Columns map[string]string `yaml:"columns" jsonschema:"description=Attributes that are not taken as they are: drop; or a type (bool int16 int32 int64 float64 decimal(p\\,s) text json bytes); or a type and a name: text as full_name"`
@@ -66,9 +70,18 @@ func (c *Config) Validate(report func(path, message string)) {
 	case strings.HasPrefix(c.Table, "arn:"):
 		report("table", "must be the table's name, not its ARN: set region, and role_arn for another account")
 	}
-	if c.Endpoint != "" {
-		if u, err := url.Parse(c.Endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			report("endpoint", "must be a URL like https://vpce-1234.dynamodb.ap-southeast-1.vpce.amazonaws.com")
+	if c.Table != "" && !strings.HasPrefix(c.Table, "arn:") && !tableName.MatchString(c.Table) {
+		report("table", "must be a DynamoDB table's name: 3 to 255 letters, digits, dots, dashes and underscores")
+	}
+	if c.Region != "" && !regionName.MatchString(c.Region) {
+		report("region", "must be a region's name, like ap-southeast-1")
+	}
+	if b := c.Export.Bucket; b != "" && !bucketName.MatchString(b) {
+		report("export.bucket", "must be a bucket's name: 3 to 63 small letters, digits, dots and dashes")
+	}
+	for path, endpoint := range map[string]string{"endpoint": c.Endpoint, "streams_endpoint": c.StreamsEndpoint} {
+		if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			report(path, "must be a URL like https://vpce-1234."+map[string]string{"endpoint": "", "streams_endpoint": "streams."}[path]+"dynamodb.ap-southeast-1.vpce.amazonaws.com")
 		}
 	}
 	if c.RoleARN != "" && !strings.HasPrefix(c.RoleARN, "arn:") {
@@ -86,12 +99,30 @@ func (c *Config) Validate(report func(path, message string)) {
 	if c.Segments < 1 || c.Segments > 256 {
 		report("segments", "must be between 1 and 256")
 	}
+	named := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.Columns)) {
-		if _, err := parsePin(c.Columns[name]); err != nil {
+		p, err := parsePin(c.Columns[name])
+		column := strings.ToLower(cmp.Or(p.Name, name))
+		switch first, twice := named[column]; {
+		case err != nil:
 			report(config.Path("columns", name), err.Error())
+		case p.Drop:
+		case !item.Nameable(column):
+			report(config.Path("columns", name), fmt.Sprintf("gives a column the name %s, which no warehouse column can have: give it another, %s as ...", cmp.Or(p.Name, name), c.Columns[name]))
+		case twice:
+			report(config.Path("columns", name), fmt.Sprintf("gives its column the name of that of %s", first))
+		default:
+			named[column] = name
 		}
 	}
 }
+
+// Names as AWS takes them.
+var (
+	tableName  = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+	regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+)
 
 // pins are the columns of the configuration, which is checked.
 func (c *Config) pins() map[string]item.Pin {
@@ -119,9 +150,6 @@ func parsePin(text string) (item.Pin, error) {
 	what = strings.ReplaceAll(strings.TrimSpace(what), " ", "")
 	if renamed && p.Name == "" {
 		return p, fmt.Errorf("has no name behind \"as\"")
-	}
-	if item.Reserved(p.Name) {
-		return p, fmt.Errorf("gives a column the name %s, which a warehouse keeps for itself", p.Name)
 	}
 	if k, ok := kinds[what]; ok {
 		p.Type.Kind = k

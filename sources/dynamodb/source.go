@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -154,6 +155,11 @@ func (s *Source) check(t *types.TableDescription) (*described, error) {
 		}
 		if name := cmp.Or(s.pins[key.Attribute].Name, key.Attribute); !item.Nameable(name) {
 			return nil, refused(fmt.Sprintf("attribute %q is its key, and no warehouse column can have that name", name), fmt.Sprintf("set columns: {%q: text as another_name} in the source's file (or another type)", key.Attribute))
+		}
+		for attribute, p := range s.pins {
+			if attribute != key.Attribute && strings.EqualFold(p.Name, cmp.Or(s.pins[key.Attribute].Name, key.Attribute)) {
+				return nil, refused(fmt.Sprintf("columns gives attribute %q the name of its key's column", attribute), "give it another in the source's file")
+			}
 		}
 		d.keys = append(d.keys, key)
 	}
