@@ -46,6 +46,16 @@ func TestAPutThatChangesNothingWritesNoRecord(t *testing.T) {
 	r.wantEvents(r.readAll(arn), "INSERT a", "MODIFY a", "REMOVE a")
 }
 
+// A record that is larger than a page is a page: an empty one would come again for ever.
+func TestARecordLargerThanAPage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, dynamofake.Options{Limits: dynamofake.Limits{BytesPerPage: 100}})
+	arn := r.table("sessions")
+	r.put("sessions", `{"id":{"S":"a"},"note":{"S":"%s"}}`, strings.Repeat("x", 500))
+	r.put("sessions", `{"id":{"S":"b"}}`)
+	r.wantEvents(r.readAll(arn), "INSERT a", "INSERT b")
+}
+
 func TestUpdateOfAMissingKeyIsOneInsert(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, dynamofake.Options{})

@@ -1,12 +1,16 @@
 package dynamodb
 
 import (
+	"crypto/md5" //nolint:gosec // as the format has it
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -164,7 +168,31 @@ func TestExportsThatCannotBeRead(t *testing.T) {
 		r, _ := exporting(t, dynamofake.Options{})
 		r.fails(r.run(nil), "run: aws dynamodb update-continuous-backups --region us-east-1 --table-name sessions --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true")
 	})
+	var list []byte // of files, after it was changed
+	recount := func(edit func(list string) string) func(string, []byte) []byte {
+		return func(path string, b []byte) []byte {
+			switch {
+			case strings.HasSuffix(path, "manifest-files.json"):
+				list = []byte(edit(string(b)))
+				return list
+			case strings.HasSuffix(path, "manifest-files.md5"):
+				sum := md5.Sum(list) //nolint:gosec // the export format's checksum
+				return []byte(base64.StdEncoding.EncodeToString(sum[:]))
+			}
+			return b
+		}
+	}
+	counts := regexp.MustCompile(`"itemCount":\s*(\d+)`)
 	for name, harm := range map[string]func(path string, b []byte) []byte{
+		"a list of files that was cut": recount(func(s string) string { return s[:strings.Index(s, "\n")+1] }),
+		"a file of another count": recount(func(s string) string {
+			n := 0
+			return counts.ReplaceAllStringFunc(s, func(m string) string {
+				v, _ := strconv.Atoi(counts.FindStringSubmatch(m)[1])
+				n++
+				return fmt.Sprintf(`"itemCount":%d`, v+map[int]int{1: 1, 2: -1}[n])
+			})
+		}),
 		"a file that was deleted": func(path string, b []byte) []byte {
 			if strings.HasSuffix(path, ".json.gz") {
 				return nil
@@ -185,9 +213,11 @@ func TestExportsThatCannotBeRead(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, dir := exporting(t, dynamofake.Options{ExportDelay: time.Minute})
+			r, dir := exporting(t, dynamofake.Options{ExportDelay: time.Minute, Shards: 2})
 			r.recovery()
-			r.put("a", 0)
+			for i := range 20 {
+				r.put(fmt.Sprint("a", i), 0)
+			}
 			r.clock.Advance(time.Minute)
 			s := r.run(nil)
 			r.await(s, "the request", func() bool { return strings.Contains(string(s.loads.Cursor), `"arn"`) })
@@ -212,8 +242,10 @@ func TestExportsThatCannotBeRead(t *testing.T) {
 				return os.WriteFile(path, b, 0o600)
 			}))
 			want := "checksum"
-			if strings.Contains(name, "deleted") {
-				want = "is not in bucket lake any more"
+			for word, says := range map[string]string{"deleted": "is not in bucket lake any more", "list of files": "its manifest says 20", "another count": "the list of files says"} {
+				if strings.Contains(name, word) {
+					want = says
+				}
 			}
 			s = r.run(nil)
 			r.fails(s, want)

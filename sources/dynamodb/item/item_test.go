@@ -223,6 +223,13 @@ func TestNamesThatWarehousesKeep(t *testing.T) {
 	same(t, decode(t, idKey, map[string]Pin{"oid": {Name: "object_id"}}, `{"id":{"S":"1"},"oid":{"S":"r"}}`), "id text, object_id text, _extra json", `1|r|(null)`)
 }
 
+// A pinned integer that is too small for a value keeps it exact beside it.
+func TestIntegersThatAreTooSmall(t *testing.T) {
+	pins := map[string]Pin{"a": {Type: ingest.Type{Kind: ingest.Int16}}, "b": {Type: ingest.Type{Kind: ingest.Int32}}}
+	same(t, decode(t, idKey, pins, `{"id":{"S":"1"},"a":{"N":"-32768"},"b":{"N":"2147483647"}}`, `{"id":{"S":"2"},"a":{"N":"32768"},"b":{"N":"-2147483649"}}`), "id text, a int16, b int32, _extra json",
+		`1|-32768|2147483647|(null)`, `2|(null)|(null)|{"a":32768,"b":-2147483649}`)
+}
+
 // A value that is not what its tag says is carried with it, at any depth, and the rest of its item is as ever.
 func TestValuesThatAreNoneAreCarried(t *testing.T) {
 	same(t, decode(t, idKey, nil, `{"id":{"S":"1"},"n":{"N":"NaN"},"b":{"B":"?"},"m":{"M":{"x":{"N":"1"},"y":{"NS":["1","x"]}}}}`), "id text, b bytes, m json, n json, _extra json",
