@@ -147,7 +147,6 @@ func (e *env) receipt(t *testing.T, r receiptRow) oracle.Receipt {
 // settled waits until the newest receipt's cut covers what both servers hold now, then judges everything.
 func (e *env) settled(t *testing.T, within time.Duration) {
 	t.Helper()
-	want := map[string]string{"consult": e.position(t, 0, e.combo.consult), "pharmacy": e.position(t, 1, e.combo.pharmacy)}
 	until := time.Time{}
 	if e.chats != nil { // its cut says nothing that can be compared: the window that holds this second does
 		until = time.Now().Truncate(time.Second).Add(time.Second)
@@ -157,6 +156,8 @@ func (e *env) settled(t *testing.T, within time.Duration) {
 	defer tick.Stop()
 	deadline := time.After(within)
 	for {
+		// Asked each time: a server may yet commit what a client had sent before it was stopped.
+		want := map[string]string{"consult": e.position(t, 0, e.combo.consult), "pharmacy": e.position(t, 1, e.combo.pharmacy)}
 		var rows []receiptRow
 		if rows, last = e.receipts(t.Context()); last == nil && len(rows) > 0 && rows[len(rows)-1].Final && !rows[len(rows)-1].End.Before(until) && covers(rows[len(rows)-1].Cut, want) {
 			break
