@@ -80,6 +80,11 @@ func BenchmarkStreamToLog(b *testing.B) {
 	began, peak, used := time.Now(), 0.0, cpu()
 	b.ResetTimer()
 	wait(func() bool { peak = max(peak, resident()); return s.rows >= b.N })
+	wait(func() bool { // until a checkpoint says that all of them are durable
+		points, err := ingest.Checkpoints(b.Context(), broker.Config())
+		fatal(b, err)
+		return points["s"].Ordinal >= int64(b.N)
+	})
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "records/s")
 	b.ReportMetric(peak*1e6, "peak-RSS-bytes")

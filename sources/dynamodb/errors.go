@@ -106,9 +106,9 @@ func (c *Config) failure(action, what string, err error) error {
 		return err
 	}
 	e := &Error{Cause: Failed, Table: c.Table, What: what}
-	code, status := "", 0
+	code, message, status := "", "", 0
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		code = api.ErrorCode()
+		code, message = api.ErrorCode(), api.ErrorMessage()
 	}
 	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		status = resp.HTTPStatusCode()
@@ -139,14 +139,22 @@ func (c *Config) failure(action, what string, err error) error {
 	case "RequestTimeTooSkewed", "InvalidSignatureException", "SignatureDoesNotMatch":
 		e.Cause, e.What = Credentials, "AWS refuses the signature"
 		e.Remedy = "set this machine's clock (timedatectl set-ntp true); when it is right, the secret key is not, or region is not the endpoint's"
-	case "ValidationException":
+	case "ValidationException", "NotImplemented", "ExportConflictException", "NoSuchBucket":
 		e.Cause = Refused
+		if control(action) { // their texts are about tables and buckets, never about an item
+			e.Err = fmt.Errorf("%w: %s", e.Err, message)
+		}
 	default:
 		if status >= http.StatusInternalServerError {
 			e.Cause = Unreachable
 		}
 	}
 	return e
+}
+
+// control reports whether a call is about the table and not about its items.
+func control(action string) bool {
+	return strings.HasPrefix(action, "dynamodb:Describe") || strings.HasPrefix(action, "dynamodb:Export")
 }
 
 // ofSTS reports whether it was STS that refused, on the way to another call.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -158,8 +159,7 @@ func (l *loader) exported(ctx context.Context, arn string) (*types.ExportDescrip
 		case out.ExportDescription.ExportStatus == types.ExportStatusCompleted:
 			return out.ExportDescription, nil
 		case out.ExportDescription.ExportStatus == types.ExportStatusFailed:
-			return nil, &Error{Cause: Refused, Table: c.config.Table, What: "the export failed with " + aws.ToString(out.ExportDescription.FailureCode),
-				Remedy: "allow the role to write to the bucket (s3:PutObject), then start the source again"}
+			return nil, c.failedExport(out.ExportDescription)
 		}
 		select {
 		case <-time.After(l.stream.src.pace.list):
@@ -167,6 +167,16 @@ func (l *loader) exported(ctx context.Context, arn string) (*types.ExportDescrip
 			return nil, nil
 		}
 	}
+}
+
+// failedExport says why AWS could not make an export. Its message is about the bucket, never about an item.
+func (c *client) failedExport(d *types.ExportDescription) error {
+	code, remedy := aws.ToString(d.FailureCode), "allow the role to write to the bucket (s3:PutObject, s3:PutObjectAcl, s3:AbortMultipartUpload)"
+	if strings.Contains(code, "NoSuchBucket") {
+		remedy = "make the bucket " + c.config.Export.Bucket + ", or correct export.bucket in the source's file"
+	}
+	return &Error{Cause: Refused, Table: c.config.Table, What: strings.TrimSuffix("the export failed with "+code+": "+aws.ToString(d.FailureMessage), ": "),
+		Remedy: remedy + ", then run: " + ingest.ResyncCommand(c.source+"."+tableSchema+"."+c.config.Table)}
 }
 
 // export asks for an export.
@@ -184,6 +194,10 @@ func (c *client) export(ctx context.Context, p piece) (*types.ExportDescription,
 	if _, off := errors.AsType[*types.PointInTimeRecoveryUnavailableException](err); off {
 		return nil, &Error{Cause: Refused, Table: c.config.Table, What: "exports need point-in-time recovery, which is off",
 			Remedy: "run: aws dynamodb update-continuous-backups" + c.config.cli() + " --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"}
+	}
+	if _, early := errors.AsType[*types.InvalidExportTimeException](err); early {
+		return nil, &Error{Cause: Lost, Table: c.config.Table, What: "DATA LOSS: what the stream has lost cannot be mended: point-in-time recovery does not reach back to " + time.Unix(p.From, 0).UTC().Format(time.RFC3339),
+			Remedy: "to load the table anew, run: " + ingest.ResyncCommand(c.source+"."+tableSchema+"."+c.config.Table)}
 	}
 	if err != nil {
 		return nil, c.config.failure("dynamodb:ExportTableToPointInTime (and s3:PutObject on the bucket)", "asking for an export", err)

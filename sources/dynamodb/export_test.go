@@ -332,3 +332,81 @@ func TestB7Row07KilledInARoundAndDown(t *testing.T) {
 		}
 	}
 }
+
+// down makes a table of 50 items, loads it, and changes five of them in an outage that is longer than the stream's memory.
+func (r *rig) down() {
+	r.t.Helper()
+	r.clock.Advance(time.Hour)
+	for i := range 50 {
+		r.put(fmt.Sprintf("item-%02d", i), 0)
+	}
+	r.clock.Advance(2 * time.Minute)
+	s := r.run(nil)
+	r.imported(s)
+	r.put("item-00", 1)
+	r.caughtUp(s)
+	r.end(s)
+	for h := range 5 {
+		r.clock.Advance(6 * time.Hour)
+		r.put(fmt.Sprintf("item-%02d", h), 2)
+	}
+}
+
+// A resync beside a repair loads the whole table: increments hold what has changed, and nothing else.
+func TestAResyncWhileARepairIsUnderWay(t *testing.T) {
+	r, _ := exporting(t, dynamofake.Options{RotateEvery: 4 * time.Hour})
+	r.recovery()
+	r.down()
+	n := 0
+	s := r.run(func(call string, _ int) bool {
+		if call == "Load" {
+			n++
+		}
+		return n == 2 && call == "after Load"
+	})
+	r.fails(s, errKilled.Error())
+	before, _ := r.content()
+	_, epoch := since(before, 0)
+	r.ask("dynamodb." + table)
+	s = r.run(nil)
+	<-s.done // it is told to begin anew
+	s = r.run(nil)
+	r.imported(s)
+	r.caughtUp(s)
+	r.end(s)
+	rows, _ := r.content()
+	rows, _ = since(rows, epoch)
+	if got := replica(rows); len(got) != 50 {
+		t.Errorf("the new generation holds %d items of 50", len(got))
+	}
+}
+
+// A repair that no export can make is said once, with what helps.
+func TestARepairThatCannotBeMade(t *testing.T) {
+	r, _ := exporting(t, dynamofake.Options{RotateEvery: 4 * time.Hour})
+	r.recovery()
+	r.down()
+	with := r.config.Export
+	_, err := r.db.db.UpdateContinuousBackups(t.Context(), &dynamodb.UpdateContinuousBackupsInput{
+		TableName: aws.String(table), PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(false)},
+	})
+	r.ok(err)
+	r.recovery() // from now on: what was before cannot be exported
+	s := r.run(nil)
+	s.loads.Cursor = []byte("{}")
+	r.fails(s, "point-in-time recovery does not reach back to")
+	r.fails(s, "run: tidemill resync s.dynamodb.sessions")
+	r.config.Export = Export{}
+	r.fails(r.run(nil), "export is not set any more")
+	r.config.Export = with
+	r.ask("dynamodb." + table)
+	s = r.run(nil)
+	<-s.done
+	s = r.run(nil)
+	r.imported(s)
+	r.caughtUp(s)
+	r.end(s)
+	if !s.loads.Done {
+		t.Error("the resync has not loaded the table")
+	}
+}

@@ -8,8 +8,11 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/tidemill/tidemill/internal/dynamofake"
 	"github.com/tidemill/tidemill/sources/dynamodb/item"
@@ -160,5 +163,34 @@ func TestAFailedListingOfChildrenIsMadeUpFor(t *testing.T) {
 	}
 	if len(s.children) > 0 || s.nextList.After(time.Now()) {
 		t.Errorf("children %v, the next listing in %s", s.children, time.Until(s.nextList))
+	}
+}
+
+// What the stream has brought is remembered while a page may show it as it was before, and no longer.
+func TestKeysOfTheStreamAreForgotten(t *testing.T) {
+	s := &stream{touched: map[xxh3.Uint128]uint64{}}
+	l := &loader{total: 2, marks: make([]atomic.Uint64, 2), cursor: cursor{Segments: make([]segment, 2)}}
+	s.loader = l
+	for i := range 20_000 {
+		s.touch(xxh3.Uint128{Lo: uint64(i)})
+	}
+	l.marks[0].Store(15_000)
+	l.marks[1].Store(12_000)
+	s.thin()
+	if len(s.touched) != 8_000 {
+		t.Errorf("%d keys are kept behind two pages, want 8000", len(s.touched))
+	}
+	l.cursor.Segments[1].Done = true
+	for i := range 20_000 {
+		s.touch(xxh3.Uint128{Lo: uint64(i)})
+	}
+	s.thin()
+	if len(s.touched) != 20_000 { // all of them are younger than mark 15,000 by now
+		t.Errorf("%d keys are kept", len(s.touched))
+	}
+	l.cursor.Segments[0].Done = true
+	s.loader.kept = 0
+	if s.thin(); len(s.touched) != 0 {
+		t.Errorf("%d keys are kept behind the last page", len(s.touched))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -36,11 +37,13 @@ type loader struct {
 	stream *stream
 	load   ingest.Load
 	cursor cursor
-	total  int           // segments
-	mark   atomic.Uint64 // what the stream has emitted
-	begin  chan struct{} // closed when the stream reads every shard
-	ready  bool          // begin is closed
-	gated  bool          // the stream waits: what exports bring is older than what it brings
+	total  int             // segments
+	mark   atomic.Uint64   // what the stream has emitted
+	begin  chan struct{}   // closed when the stream reads every shard
+	ready  bool            // begin is closed
+	gated  bool            // the stream waits: what exports bring is older than what it brings
+	marks  []atomic.Uint64 // by segment: the mark of the page under way
+	kept   int             // keys that were left when touched was thinned out last
 }
 
 // chunk is one page of a segment.
@@ -76,6 +79,7 @@ func (s *stream) newLoader(load ingest.Load) (*loader, error) {
 	}
 	l.gated = slices.ContainsFunc(l.cursor.Pieces, func(p piece) bool { return !p.Done })
 	l.total = len(l.cursor.Segments)
+	l.marks = make([]atomic.Uint64, l.total)
 	l.load.Estimate = max(s.src.table.rows, load.Rows)
 	s.touched = map[xxh3.Uint128]uint64{}
 	return l, nil
@@ -134,6 +138,7 @@ func (l *loader) page(ctx context.Context, n int, last []byte) (*chunk, error) {
 	var c *chunk
 	err := l.stream.src.patiently(ctx, func() error {
 		c = &chunk{segment: n, mark: l.mark.Load(), taken: make(chan struct{})}
+		l.marks[n].Store(c.mark)
 		items, last, at, err := l.stream.client.scan(ctx, n, l.total, after, 0)
 		for _, i := range items {
 			c.changes = append(c.changes, change{image: i})
@@ -171,10 +176,27 @@ func (s *stream) ready() <-chan *chunk {
 // touch notes a key that the stream has brought.
 func (s *stream) touch(key xxh3.Uint128) {
 	s.emitted++
-	if s.loader != nil {
+	if s.loader != nil && s.loader.total > 0 { // an export is older than the stream as a whole
 		s.touched[key] = s.emitted
 		s.loader.mark.Store(s.emitted)
 	}
+}
+
+// thin forgets keys that were brought before every page that is under way was asked for: no chunk asks for them any more. It looks
+// when their number has doubled.
+func (s *stream) thin() {
+	l := s.loader
+	if len(s.touched) < max(2*l.kept, 10_000) {
+		return
+	}
+	oldest := l.mark.Load()
+	for n, seg := range l.cursor.Segments {
+		if !seg.Done {
+			oldest = min(oldest, l.marks[n].Load())
+		}
+	}
+	maps.DeleteFunc(s.touched, func(_ xxh3.Uint128, at uint64) bool { return at <= oldest })
+	l.kept = len(s.touched)
 }
 
 // load emits a chunk without the keys that the stream has brought since it was asked for (invariant 4).
@@ -215,6 +237,7 @@ func (s *stream) load(ctx context.Context, c *chunk) error {
 		l.cursor.Segments[c.segment] = segment{Done: c.last == nil, Last: c.last}
 		l.cursor.End = max(l.cursor.End, c.at.Unix()+1)
 	}
+	s.thin()
 	l.load.Rows += int64(rows)
 	l.load.Estimate = max(l.load.Estimate, l.load.Rows)
 	if l.load.Cursor, err = json.Marshal(&l.cursor); err != nil {

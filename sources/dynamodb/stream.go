@@ -189,6 +189,10 @@ func (s *stream) resume(ctx context.Context, resume ingest.Resume) (err error) {
 	if !begun && s.st.Begun { // a new generation: what the profile has learned counts (item, invariant 4)
 		s.st.Columns = nil
 		s.st.Profile.Join(s.src.sample)
+		s.st.Repair = nil // it is loaded whole; increments hold what has changed, and nothing else
+	}
+	if s.st.Repair != nil && s.src.config.Export.Bucket == "" {
+		return s.src.lost("records that are gone from the stream were being mended by exports, and export is not set any more")
 	}
 	s.st.Begun = begun
 	s.st.Columns = slices.DeleteFunc(s.st.Columns, func(c item.Column) bool { return s.src.pins[c.Attribute].Drop && !c.Key })
