@@ -298,3 +298,26 @@ func TestB7Row07AQuietTableHasLostNothing(t *testing.T) {
 	r.end(s)
 	r.equal()
 }
+
+// A shard's only child was never listed before the stop and is gone after it: the grandchild does not begin as if nothing were missing.
+func TestB7Row07AGenerationIsGone(t *testing.T) {
+	r := clocked(t, dynamofake.Options{})
+	r.create(images)
+	s := r.loadedAt()
+	r.put("a", 0)
+	r.caughtUp(s)
+	r.ok(r.srv.Inconsistent(table, dynamofake.Inconsistency{HideChildren: 1000}))
+	r.ok(r.srv.Rotate(table, ""))
+	r.clock.Advance(2 * time.Second)
+	r.await(s, "the shard's end", func() bool { return s.calls > 0 })
+	r.end(s)
+	r.put("b", 0)
+	r.clock.Advance(time.Hour)
+	r.ok(r.srv.Rotate(table, ""))
+	r.clock.Advance(26 * time.Hour)
+	r.put("c", 0)
+	r.ok(r.srv.Inconsistent(table, dynamofake.Inconsistency{}))
+	s = r.run(nil)
+	s.loads.Done = true
+	r.fails(s, "DATA LOSS")
+}
