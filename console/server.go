@@ -24,15 +24,16 @@ type Verifier interface {
 
 // Server serves the API. The zero fields of what a daemon cannot do answer 501.
 type Server struct {
-	Token    string
-	Host     string // the configured listen host, when it is not a loopback address
-	Status   func() Status
-	Querier  Querier
-	Verifier Verifier
-	Resyncer Resyncer
-	Jobs     Jobs
-	Metrics  http.Handler
-	Ready    func() error // why the daemon is not ready, nil when it is
+	Token     string
+	Host      string // the configured listen host, when it is not a loopback address
+	Status    func() Status
+	Querier   Querier
+	Verifier  Verifier
+	Resyncer  Resyncer
+	Rebuilder Rebuilder
+	Jobs      Jobs
+	Metrics   http.Handler
+	Ready     func() error // why the daemon is not ready, nil when it is
 }
 
 // Handler routes the API.
@@ -47,6 +48,7 @@ func (s *Server) Handler() http.Handler {
 	m.HandleFunc("POST /v1/query", s.guard(s.query))
 	m.HandleFunc("POST /v1/verify", s.guard(s.verify))
 	m.HandleFunc("POST /v1/resync", s.guard(s.resync))
+	m.HandleFunc("POST /v1/rebuild", s.guard(s.rebuild))
 	s.jobRoutes(m)
 	return m
 }

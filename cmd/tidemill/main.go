@@ -101,7 +101,7 @@ A project is a folder with tidemill.yaml, sources/*.yaml, pipelines/*.yaml and j
 	if err := root.MarkPersistentFlagDirname("config"); err != nil {
 		panic(err)
 	}
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.queryCommand(), c.verifyCommand(), c.resyncCommand(),
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.queryCommand(), c.verifyCommand(), c.resyncCommand(), c.rebuildCommand(),
 		c.tailCommand(), c.newCommand(), c.schemaCommand(), c.devCommand(), c.versionCommand(),
 		c.jobCommand(), c.backfillCommand(), c.whyCommand(), c.planCommand(), c.testCommand(), c.renderCommand())
 	wrapArgs(root)

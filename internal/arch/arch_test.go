@@ -76,6 +76,7 @@ var allowed = []struct{ pkg, imports string }{
 	{`^window/view$`, `^ingest$|^internal/`},
 	{`^window/state$`, `^ingest$|^window/view$|^internal/`},
 	{`^window$`, `^ingest$|^window/|^internal/`},
+	{`^lake$`, `^window$|^ingest$|^internal/`},
 	{`^ingest$`, `^internal/`},
 	{`^elt`, `^elt|^internal/`},
 	{`^console`, `^window$|^ingest$|^internal/`},

@@ -131,7 +131,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 
 // group lists the long-lived parts by stage (invariant 2).
 func (d *Daemon) group(r *runtime, l net.Listener, token string) run.Group {
-	api := &console.Server{Token: token, Host: host(r.project().Listen), Status: d.Status, Metrics: r.telemetry.Handler(), Ready: d.ready, Verifier: r.verifier(), Resyncer: resyncer{r}}
+	api := &console.Server{Token: token, Host: host(r.project().Listen), Status: d.Status, Metrics: r.telemetry.Handler(), Ready: d.ready, Verifier: r.verifier(), Resyncer: resyncer{r}, Rebuilder: rebuilder{r}}
 	if w, ok := r.assembly.Warehouse.(elt.Warehouse); ok {
 		api.Jobs = jobsAPI{r, w}
 	}
