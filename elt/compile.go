@@ -274,10 +274,10 @@ func (c *compiler) checks(j *Job, f *config.Job) {
 			}
 			c.problem(j, where, message)
 		}
-		if n := taken[p.Name]; n > 0 { // history of a check goes by its name
-			p.Name = fmt.Sprintf("%s (%d)", p.Name, n+1)
+		said := p.Name
+		if taken[said]++; taken[said] > 1 { // history of a check goes by its name
+			p.Name = fmt.Sprintf("%s (%d)", said, taken[said])
 		}
-		taken[p.Name]++
 		j.Probes = append(j.Probes, p)
 		j.checkTables = append(j.checkTables, tables...)
 	}

@@ -121,12 +121,19 @@ func TestPain14TypoIsAnError(t *testing.T) {
 		{"checks: [{where: \"a = 1\"}]", "checks[0]: says no check"},
 		{"checks: [{not_null: [a], unique: [a]}]", "checks[0]: says not_null and unique"},
 		{"checks: [{not_null: []}]", "names no column"},
+		{"checks: [{aggregate: {of: sdtdev(a), warn: \"> 1\"}}]", `median, min, nulls, stddev, sum of a column, like sum(amount) (did you mean "stddev"?)`},
+		{"checks: [{distribution: {column: a, shares: {x: 60%, y: 30%}, fail: \"> 5%\"}}]", "are 90% together, not 100%"},
+		{"checks: [{distribution: {column: a, fail: \"> 5%\"}}]", "needs shares, like {new: 60%, done: 40%}, or like"},
+		{"checks: [{distribution: {column: a, like: mart.visits}}]", "needs a limit"},
+		{"checks: [{distribution: {column: a, like: mart.visit, warn: \"> 5%\"}}]", `(did you mean "mart.visits"?)`},
+		{"checks: [{monotonic: {column: a}}]", "monotonic.by: is missing"},
+		{"checks: [{row_count: {warn: \"outside 4 deviation of median(28)\"}}]", `or "outside 4 deviations of median(28)"`},
 		{"checks: [{row_count: {}}]", "needs a limit"},
 		{"checks: [{row_count: {fal: \"< 1\"}}]", `unknown key "fal" (did you mean "fail"?)`},
 		{"checks: [{row_count: {fail: \"below 1\"}}]", "must be like"},
 		{"checks: [{accepted: {column: a, values: []}}]", "every row would fail"},
 		{"checks: [{range: {column: a}}]", "every row would pass"},
-		{"checks: [{aggregate: {of: total(a), fail: \"> 1\"}}]", "must be sum(column)"},
+		{"checks: [{aggregate: {of: total(a), fail: \"> 1\"}}]", "must be one of avg, distinct, max"},
 		{"checks: [{ratio: {where: \"(a) or (b)\", fail: \"> 1%\"}}]", ""},
 		{"checks: [{ratio: {where: \"a) or b\", fail: \"> 1%\"}}]", "closing parenthesis too many"},
 		{"checks: [{ratio: {where: \"a; drop table b\", fail: \"> 1%\"}}]", "must be one condition"},
@@ -247,7 +254,7 @@ func FuzzTemplate(f *testing.F) {
 }
 
 func FuzzLimit(f *testing.F) {
-	for _, s := range []string{"> 1%", "outside 1..2", "outside 50%..200% of median(28 same weekday)", "< 2h", "!="} {
+	for _, s := range []string{"> 1%", "outside 1..2", "outside 50%..200% of median(28 same weekday)", "outside 4 deviations of median(28)", "inside 1..2", "< 2h", "!="} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -282,6 +289,16 @@ func TestLimits(t *testing.T) {
 		{"outside 50%..200% of median(28)", 50, 50, past(100, 100, 100), false, true},
 		{"outside 50%..200% of median(28)", 1, 1, past(100, 100), false, false},
 		{"outside 50%..200% of median(28 same weekday)", 10, 10, past(10, 1000, 10, 1000, 10), false, true},
+		{"inside 1..10", 10, 0, nil, true, true}, {"inside 1..10", 11, 0, nil, false, true},
+		// The median is 100, and half of the days are within 4 of it: a deviation is 5.9.
+		{"outside 4 deviations of median(28)", 124, 124, past(100, 104, 96, 104, 96, 100, 110), true, true},
+		{"outside 4 deviations of median(28)", 123, 123, past(100, 104, 96, 104, 96, 100, 110), false, true},
+		{"outside 4 deviations of median(28)", 76, 76, past(100, 104, 96, 104, 96, 100, 110), true, true},
+		{"outside 4 deviations of median(28)", 130, 130, past(100, 104, 96, 104, 96, 100, 100000), true, true}, // one wild day hides nothing
+		{"outside 4 deviations of median(28)", 104, 104, past(100, 100, 100, 100, 100, 100, 100), false, true}, // what never moved moves by 1 %
+		{"outside 4 deviations of median(28)", 105, 105, past(100, 100, 100, 100, 100, 100, 100), true, true},
+		{"outside 4 deviations of median(28)", 1, 1, past(100, 100, 100, 100, 100, 100), false, false},
+		{"outside 4 deviations of median(28 same weekday)", 1, 1, past(100, 1, 100, 1, 100, 1, 100, 1), false, false},
 	} {
 		var l elt.Limit
 		if err := l.UnmarshalText([]byte(c.limit)); err != nil {
@@ -291,7 +308,8 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s of %g/%g: crossed %v known %v", c.limit, c.value, c.total, crossed, known)
 		}
 	}
-	for _, bad := range []string{"", "1", ">", "> x", "=> 1", "outside 1", "outside 2..1", "outside 1..2%", "outside 1..2 of median(3)", "outside 1%..2% of median()", "outside 1%..2% of median(2)", "> NaN", "> 1e99"} {
+	for _, bad := range []string{"", "1", ">", "> x", "=> 1", "outside 1", "outside 2..1", "outside 1..2%", "outside 1..2 of median(3)", "outside 1%..2% of median()", "outside 1%..2% of median(2)", "> NaN", "> 1e99",
+		"outside 4 deviations", "outside 0 deviations of median(28)", "outside x deviations of median(28)", "outside 4 deviations of median(6)", "inside 4 deviations of median(28)", "inside 2..1"} {
 		var l elt.Limit
 		if err := l.UnmarshalText([]byte(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)
