@@ -1,6 +1,7 @@
 package elt_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -232,6 +233,26 @@ func TestTemplateErrors(t *testing.T) {
 			}
 		} else if want != "" {
 			t.Errorf("%q was accepted, want %q", sql, want)
+		}
+	}
+}
+
+// A way of rows that the warehouse lacks is refused by its name before anything runs. Where the warehouse is not known, it is
+// not judged.
+func TestWayOfRows(t *testing.T) {
+	p, err := config.Load(project(t, strings.Replace(daily("d", ""), "time_column: visited", "time_column: visited, via: unload_copy", 1)+"-- jobs/d.sql --"+visitsSQL), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := elt.World{Grid: newWorld(t, &elt.Graph{}, at(t, "2026-01-01")).grid, Zone: p.Timezone, Tables: tables, Pools: p.Pools}
+	const want = "jobs/d.yaml:7:47: output.via: DuckDB has no way of rows called unload_copy: write output.via: insert or parquet"
+	for _, c := range []struct {
+		name, want string
+		via        []string
+	}{{"", "", nil}, {"Redshift", "", []string{elt.ViaInsert, elt.ViaUnload, elt.ViaParquet}}, {"DuckDB", want, []string{elt.ViaInsert, elt.ViaParquet}}} {
+		w.Warehouse = elt.Dialect{Name: c.name, Via: c.via}
+		if _, problems := elt.Compile(p.Jobs, p.Templates, w); c.want == "" && len(problems) > 0 || !strings.Contains(fmt.Sprint(problems), c.want) {
+			t.Errorf("%q: %s", c.name, problems)
 		}
 	}
 }

@@ -153,6 +153,13 @@ func (s *Sink) open(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
 		return err
 	}
+	left, err := folderOfJobs(s.path)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(left); err != nil { // one process holds the file: whoever wrote it is gone
+		return err
+	}
 	db, err := duck.Open(ctx, s.options)
 	if err != nil {
 		return err
@@ -164,14 +171,19 @@ func (s *Sink) open(ctx context.Context) error {
 	return nil
 }
 
-// attach opens the file, then takes the file system away from SQL (invariant 2). It cannot be given back while the
+// attach opens the file, then takes the file system away from SQL, but for the folder of jobs (invariant 2). It cannot be given back while the
 // database is open.
 func attach(ctx context.Context, db *duck.DB, path string) error {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
+	folder, err := folderOfJobs(path)
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
 	for _, q := range []string{
+		"SET GLOBAL allowed_directories = [" + duck.Literal(folder+"/") + "]",
 		"ATTACH " + duck.Literal(path) + " AS " + catalog + " (TYPE duckdb)",
 		"SET GLOBAL enable_external_access = false",
 	} {
