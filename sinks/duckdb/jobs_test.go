@@ -92,7 +92,19 @@ func TestStagedBothWays(t *testing.T) {
 	if err == nil {
 		t.Error("a user's query lists the folder of jobs")
 	}
-	if _, err := os.Stat(path + ".jobs"); !os.IsNotExist(err) {
+	if _, err := os.Stat(path + ".jobs/x.parquet"); !os.IsNotExist(err) {
 		t.Errorf("what was left is still there: %v", err)
+	}
+	// Somebody who cannot open the file, because another holds it, leaves what is there alone.
+	if err := os.WriteFile(path+".jobs/y.parquet", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestJobsChild$")
+	cmd.Env = []string{"DUCKDB_TEST_JOBS=duckdb:" + path, "TMPDIR=" + t.TempDir(), "TIDEMILL_TEST_KILL_AT=1", "TIDEMILL_TEST_BEHIND=0", "TIDEMILL_TEST_EPOCH=1"}
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "lock") {
+		t.Errorf("a second process: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(path + ".jobs/y.parquet"); err != nil {
+		t.Errorf("a second process has removed rows that are on their way: %v", err)
 	}
 }

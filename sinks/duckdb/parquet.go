@@ -22,6 +22,24 @@ func folderOfJobs(path string) (string, error) {
 	return abs + ".jobs", err
 }
 
+// sweepJobs removes what killed processes have left. Whoever holds the database calls it before any job runs.
+func sweepJobs(path string) error {
+	folder, err := folderOfJobs(path)
+	if err != nil {
+		return err
+	}
+	left, err := os.ReadDir(folder)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, f := range left {
+		if filepath.Ext(f.Name()) == ".parquet" {
+			err = errors.Join(err, os.Remove(filepath.Join(folder, f.Name())))
+		}
+	}
+	return err
+}
+
 // exact are the types whose every value Parquet gives back as it was.
 var exact = regexp.MustCompile(`^(BOOLEAN|U?(TINYINT|SMALLINT|INTEGER|BIGINT)|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|BLOB|DATE|TIME|TIMESTAMP|TIMESTAMP WITH TIME ZONE|UUID|JSON)$`)
 

@@ -153,18 +153,14 @@ func (s *Sink) open(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
 		return err
 	}
-	left, err := folderOfJobs(s.path)
-	if err != nil {
-		return err
-	}
-	if err := os.RemoveAll(left); err != nil { // one process holds the file: whoever wrote it is gone
-		return err
-	}
 	db, err := duck.Open(ctx, s.options)
 	if err != nil {
 		return err
 	}
 	if err := attach(ctx, db, s.path); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if err := sweepJobs(s.path); err != nil { // not before: until the file is ours, another process may have rows there
 		return errors.Join(err, db.Close())
 	}
 	s.db = db
