@@ -248,7 +248,24 @@ func number(text string) (n float64, percent, duration bool, err error) {
 }
 
 // Reading is what a check has found: a value, and the rows that it is about.
-type Reading struct{ Value, Total float64 }
+type Reading struct {
+	Value, Total float64
+	// Share says that the value counts some of the rows, so that intervals of other sizes are compared by the part of them.
+	Share bool
+}
+
+// reading is that of a check of a kind.
+func reading(kind string, value, total float64) Reading {
+	return Reading{value, total, kind == "ratio" || kind == "duplicates" || kind == "distribution"}
+}
+
+// compared is what intervals are compared by.
+func (r Reading) compared() float64 {
+	if r.Share && r.Total > 0 {
+		return 100 * r.Value / r.Total
+	}
+	return r.Value
+}
 
 // Past is what the same check found for an earlier interval.
 type Past struct {
@@ -301,6 +318,7 @@ func (l Limit) Crossed(r Reading, past []Past) (crossed, known bool) {
 		if lo, hi, known = l.around(past); !known {
 			return false, false
 		}
+		v = r.compared()
 	case l.percent && r.Total == 0:
 		v = 0
 		if r.Value != 0 { // a difference to nothing

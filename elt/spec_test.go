@@ -5,9 +5,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidemill/tidemill/elt"
 	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/internal/grid"
 )
 
 // full is the spec that jobs.md draws, as a project.
@@ -327,6 +329,23 @@ func TestLimits(t *testing.T) {
 		}
 		if crossed, known := l.Crossed(elt.Reading{Value: c.value, Total: c.total}, c.past); crossed != c.crossed || known != c.known {
 			t.Errorf("%s of %g/%g: crossed %v known %v", c.limit, c.value, c.total, crossed, known)
+		}
+	}
+	// A day of ten times the rows with ten times the NULLs is as usual; one of the same rows with five times the NULLs is not.
+	h := elt.NewHistory()
+	for i := range 8 {
+		start := at(t, "2026-03-01").AddDate(0, 0, i)
+		h.Add(elt.Entry{Job: "a", Interval: grid.Window{Start: start, End: start.AddDate(0, 0, 1)}, Generation: 1, Attempt: 1, State: elt.Published,
+			Results: []elt.Result{{Check: "nulls", Kind: "ratio", Value: float64(9 + i%3), Total: 1000}}})
+	}
+	shares := h.Past("nulls", grid.Window{Start: at(t, "2026-03-09")}, time.UTC)
+	var l elt.Limit
+	if err := l.UnmarshalText([]byte("outside 4 deviations of median(28)")); err != nil {
+		t.Fatal(err)
+	}
+	for r, want := range map[elt.Reading]bool{{Value: 100, Total: 10000, Share: true}: false, {Value: 50, Total: 1000, Share: true}: true} {
+		if crossed, known := l.Crossed(r, shares); crossed != want || !known {
+			t.Errorf("%v: crossed %v known %v", r, crossed, known)
 		}
 	}
 	for _, bad := range []string{"", "1", ">", "> x", "=> 1", "outside 1", "outside 2..1", "outside 1..2%", "outside 1..2 of median(3)", "outside 1%..2% of median()", "outside 1%..2% of median(2)", "> NaN", "> 1e99",

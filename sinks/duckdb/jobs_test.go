@@ -3,17 +3,16 @@ package duckdb_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/tidemill/tidemill/elt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"testing"
-
 	"github.com/tidemill/tidemill/internal/conform"
 )
 

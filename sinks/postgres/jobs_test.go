@@ -3,15 +3,14 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	osexec "os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/tidemill/tidemill/elt"
-	"os"
-	osexec "os/exec"
 	"testing"
 
+	"github.com/tidemill/tidemill/elt"
 	"github.com/tidemill/tidemill/internal/conform"
 	"github.com/tidemill/tidemill/internal/realtest"
 )

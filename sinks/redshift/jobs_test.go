@@ -2,25 +2,23 @@ package redshift_test
 
 import (
 	"context"
-	"strings"
-
-	"github.com/jackc/pgx/v5"
-
 	"errors"
 	"fmt"
-	"github.com/tidemill/tidemill/sinks/s3"
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/tidemill/tidemill/elt"
 	"github.com/tidemill/tidemill/internal/conform"
 	"github.com/tidemill/tidemill/internal/redshiftdouble"
 	"github.com/tidemill/tidemill/sinks/redshift"
+	"github.com/tidemill/tidemill/sinks/s3"
 )
 
 // TestJobs is what users of other schedulers suffer from, on the double, in both isolation levels.
