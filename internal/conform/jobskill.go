@@ -65,6 +65,7 @@ func JobsKilled(t *testing.T, c JobsConfig, release func(), child func() *exec.C
 		kills++
 		b.later(time.Second)
 	}
+	t.Logf("killed %d times", kills)
 	if kills < 12 {
 		t.Errorf("the child was killed %d times: it runs more statements than that", kills)
 	}
