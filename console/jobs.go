@@ -47,6 +47,8 @@ type JobStatus struct {
 	Counts     map[string]int `json:"counts"`             // intervals by state
 	Missing    int            `json:"missing"`            // ended and not published: gaps
 	Redefined  int            `json:"redefined"`          // published by another definition than the one asked about
+	Rows       int64          `json:"rows,omitempty"`     // of those
+	Touched    []Downstream   `json:"touched,omitempty"`  // what is built from those, nearest first
 	Now        string         `json:"now,omitempty"`      // what it does or waits for, in a line
 	Reads      []string       `json:"reads"`
 	Downstream []string       `json:"downstream,omitempty"`
@@ -87,8 +89,13 @@ type WhyRequest struct {
 type WhyAnswer struct {
 	Interval IntervalStatus `json:"interval"`
 	History  []LedgerRow    `json:"history"`
-	Deadline time.Time      `json:"deadline,omitzero"`
-	SQL      string         `json:"sql"`
+	// Usual and Latest are when half and 95 % of the Earlier intervals were first there, put onto this one; zero when it is
+	// there, or when too few were.
+	Usual    time.Time `json:"usual,omitzero"`
+	Latest   time.Time `json:"latest,omitzero"`
+	Earlier  int       `json:"earlier,omitempty"`
+	Deadline time.Time `json:"deadline,omitzero"`
+	SQL      string    `json:"sql"`
 }
 
 // LedgerRow is a transition.

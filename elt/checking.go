@@ -55,7 +55,7 @@ func (x *execution) measure(ctx context.Context, t *target, p *Probe, r *Result)
 		limit   Limit
 		outcome string
 	}{{p.Fail, Fails}, {p.Warn, Warned}} {
-		crossed, known := l.limit.Crossed(Reading{r.Value, r.Total}, past)
+		crossed, known := l.limit.Crossed(reading(p.Kind, r.Value, r.Total), past)
 		switch {
 		case crossed:
 			r.Outcome, r.Limit = l.outcome, l.limit.String()

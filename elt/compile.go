@@ -22,6 +22,8 @@ type World struct {
 	Unsure bool
 	Pools  map[string]int
 	Alerts config.Alerts
+	// Warehouse is where the jobs will run; without a name it is not known.
+	Warehouse Dialect
 }
 
 // PublishedTable is a table of a pipeline, or with * in its name all those that it may publish.
@@ -124,7 +126,7 @@ func (c *compiler) decode(f *config.Job) {
 	c.jobs[j.Name] = j
 }
 
-// shared checks what the job says of tidemill.yaml: its pool and its channels.
+// shared checks what the job says of tidemill.yaml: its pool, its channels and what the warehouse has.
 func (c *compiler) shared(j *Job) {
 	capacity, ok := c.world.Pools[j.Spec.Limits.Pool]
 	if !ok {
@@ -132,6 +134,11 @@ func (c *compiler) shared(j *Job) {
 		c.problem(j, "limits.pool", fmt.Sprintf("there is no pool %q%s; tidemill.yaml has pools: %s", j.Spec.Limits.Pool, config.DidYouMean(j.Spec.Limits.Pool, pools), strings.Join(pools, ", ")))
 	} else if j.Spec.Limits.Weight > capacity {
 		c.problem(j, "limits.weight", fmt.Sprintf("is more than the pool %s holds (%d): the job could never run", j.Spec.Limits.Pool, capacity))
+	}
+	if c.world.Warehouse.Name != "" && j.Spec.SQL != "" {
+		if what, remedy := c.world.Warehouse.noWay(j.Spec.Output.Via); what != "" {
+			c.problem(j, "output.via", what+": "+remedy)
+		}
 	}
 	for _, r := range []struct {
 		key      string
@@ -274,10 +281,10 @@ func (c *compiler) checks(j *Job, f *config.Job) {
 			}
 			c.problem(j, where, message)
 		}
-		if n := taken[p.Name]; n > 0 { // history of a check goes by its name
-			p.Name = fmt.Sprintf("%s (%d)", p.Name, n+1)
+		said := p.Name
+		if taken[said]++; taken[said] > 1 { // history of a check goes by its name
+			p.Name = fmt.Sprintf("%s (%d)", said, taken[said])
 		}
-		taken[p.Name]++
 		j.Probes = append(j.Probes, p)
 		j.checkTables = append(j.checkTables, tables...)
 	}

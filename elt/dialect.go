@@ -1,5 +1,11 @@
 package elt
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Dialect is where the warehouses' SQL differs for jobs.
 type Dialect struct {
 	Name string // of the warehouse, in errors
@@ -18,6 +24,14 @@ type Dialect struct {
 	MatchFunction string
 	// Via lists the ways of a result into its table, the first is the default.
 	Via []string
+}
+
+// noWay says that a warehouse lacks a way of rows; empty when it has it.
+func (d Dialect) noWay(via string) (what, remedy string) {
+	if slices.Contains(d.Via, via) {
+		return "", ""
+	}
+	return fmt.Sprintf("%s has no way of rows called %s", d.Name, via), "write output.via: " + strings.Join(d.Via, " or ")
 }
 
 // text is the type of texts.

@@ -17,4 +17,6 @@
 //  8. A definition that does not compile never replaces one that runs. A check that nothing understands is an error.
 //  9. No row value leaves the warehouse: not in errors, logs, alerts or the ledger. Keys of failing rows stay in the warehouse,
 //     masked columns as hashes.
+//  10. A result that goes out to Parquet comes in whole, every value and type as it was, or the run fails; nothing of it is
+//     left on the way.
 package elt

@@ -277,7 +277,7 @@ func (h *History) Past(check string, w grid.Window, zone *time.Location) []Past 
 		for _, r := range e.Results {
 			if r.Check == check {
 				same := e.Interval.Start.In(zone).Weekday() == w.Start.In(zone).Weekday()
-				out = append(out, Past{r.Value, same})
+				out = append(out, Past{reading(r.Kind, r.Value, r.Total).compared(), same})
 			}
 		}
 	}

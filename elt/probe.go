@@ -133,7 +133,7 @@ func condition(sql string) error {
 }
 
 var checkKinds = []string{"not_null", "unique", "accepted", "range", "regex", "length", "relationship", "row_count", "freshness", "schema",
-	"duplicates", "aggregate", "ratio", "equal_sum", "equal_rows_with", "sequential", "metric", "sql"}
+	"duplicates", "aggregate", "ratio", "equal_sum", "equal_rows_with", "distribution", "monotonic", "sequential", "metric", "sql"}
 
 // kinds lists what the check says, of checkKinds.
 func (c *Check) kinds() []string {
@@ -141,7 +141,7 @@ func (c *Check) kinds() []string {
 		"not_null": c.NotNull != nil, "unique": c.Unique != nil, "accepted": c.Accepted != nil, "range": c.Range != nil, "regex": c.Regex != nil,
 		"length": c.Length != nil, "relationship": c.Relationship != nil, "row_count": c.RowCount != nil, "freshness": c.Freshness != nil,
 		"schema": c.Schema != nil, "duplicates": c.Duplicates != nil, "aggregate": c.Aggregate != nil, "ratio": c.Ratio != nil,
-		"equal_sum": c.EqualSum != nil, "equal_rows_with": c.EqualRows != nil, "sequential": c.Sequential != nil, "metric": c.Metric != nil,
+		"equal_sum": c.EqualSum != nil, "equal_rows_with": c.EqualRows != nil, "distribution": c.Distribution != nil, "monotonic": c.Monotonic != nil, "sequential": c.Sequential != nil, "metric": c.Metric != nil,
 		"sql": c.FailedRows != "",
 	}
 	var out []string
@@ -166,6 +166,8 @@ func (c *Check) measure() (m Measure, own bool) {
 		return c.Aggregate.Measure, true
 	case c.Ratio != nil:
 		return c.Ratio.Measure, true
+	case c.Distribution != nil:
+		return c.Distribution.Measure, true
 	case c.Metric != nil:
 		return c.Metric.Measure, true
 	}

@@ -2,8 +2,13 @@ package elt
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/tidemill/tidemill/internal/config"
 )
 
 // checkBuilder fills a probe from its check.
@@ -49,6 +54,10 @@ func (b *checkBuilder) build() {
 	case "sequential":
 		b.column("sequential.column", c.Sequential.Column)
 		b.number(fmt.Sprintf("MAX(%[1]s) - MIN(%[1]s) + 1 - COUNT(DISTINCT %[1]s)", quoteIdent(c.Sequential.Column)))
+	case "distribution":
+		b.distribution(c.Distribution)
+	case "monotonic":
+		b.monotonic(c.Monotonic)
 	case "row_count":
 		b.number("COUNT(*)")
 		b.needsLimit = true
@@ -204,16 +213,22 @@ func (b *checkBuilder) freshness(f *ColumnLimit) {
 	}
 }
 
-var aggregatePattern = regexp.MustCompile(`^(sum|avg|min|max)\(([A-Za-z_][A-Za-z0-9_]*)\)$`)
+var (
+	aggregatePattern = regexp.MustCompile(`^([a-z]+)\(([A-Za-z_][A-Za-z0-9_]*)\)$`)
+	aggregates       = map[string]string{"sum": "SUM(%s)", "avg": "AVG(%s)", "min": "MIN(%s)", "max": "MAX(%s)", "median": "PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY %s)",
+		"stddev": "STDDEV_SAMP(%s)", "nulls": "SUM(CASE WHEN %s IS NULL THEN 1 ELSE 0 END)", "distinct": "COUNT(DISTINCT %s)"}
+)
 
 func (b *checkBuilder) aggregate(a *Aggregate) {
 	b.says, b.needsLimit = a.Of, true
 	m := aggregatePattern.FindStringSubmatch(a.Of)
-	if m == nil {
-		b.problems["aggregate.of"] = "must be sum(column), avg(column), min(column) or max(column)"
+	names := slices.Sorted(maps.Keys(aggregates))
+	if m == nil || aggregates[m[1]] == "" {
+		said, _, _ := strings.Cut(a.Of, "(")
+		b.problems["aggregate.of"] = "must be one of " + strings.Join(names, ", ") + " of a column, like sum(amount)" + config.DidYouMean(said, names)
 		return
 	}
-	b.number(strings.ToUpper(m[1]) + "(" + quoteIdent(m[2]) + ")")
+	b.number(fmt.Sprintf(aggregates[m[1]], quoteIdent(m[2])))
 }
 
 // within limits a difference by a tolerance.
@@ -253,14 +268,84 @@ func (b *checkBuilder) equalRows(e *EqualRows) {
 func (b *checkBuilder) differ(mine, other, table, timeColumn string) {
 	cond := b.probe.where
 	b.probe.sql = func(p probing) string {
-		in := ""
-		if timeColumn != "" {
-			c := quoteIdent(timeColumn)
-			in = fmt.Sprintf(" WHERE %s >= %s AND %s < %s", c, Timestamp(p.Interval.Start), c, Timestamp(p.Interval.End))
-		}
+		in := p.during(timeColumn)
 		return fmt.Sprintf("SELECT CAST(ABS(a.n - b.n) AS DOUBLE PRECISION), CAST(ABS(b.n) AS DOUBLE PRECISION) FROM (SELECT %s AS n FROM %s%s) a CROSS JOIN (SELECT %s AS n FROM %s%s) b",
 			mine, p.Staged, where(cond), other, p.table(table), in)
 	}
+}
+
+// distribution is how many rows would need another value for the shares to be as they are meant: half of what the shares
+// differ by, added up over the values. NULL is a value.
+func (b *checkBuilder) distribution(d *Distribution) {
+	b.column("distribution.column", d.Column)
+	b.needsLimit = true
+	if (d.Like == "") == (len(d.Shares) == 0) {
+		b.problems["distribution"] = "needs shares, like {new: 60%, done: 40%}, or like: the table that has them; not both"
+		return
+	}
+	sum := 0.0
+	for _, share := range d.Shares {
+		sum += float64(share)
+	}
+	if d.Like == "" && math.Abs(sum-100) > 0.1 {
+		b.problems["distribution.shares"] = fmt.Sprintf("are %g%% together, not 100%%: name every value", math.Round(sum*100)/100)
+	}
+	if d.Like != "" {
+		b.tables = append(b.tables, d.Like)
+	}
+	cond := b.probe.where
+	b.probe.sql = func(p probing) string {
+		rows := p.Staged + where(cond)
+		return fmt.Sprintf(`SELECT CAST(COALESCE(SUM(CASE WHEN g.d > 0 THEN g.d ELSE 0 END), 0) * (SELECT COUNT(*) FROM %[1]s) AS DOUBLE PRECISION), (SELECT COUNT(*) FROM %[1]s)
+ FROM (SELECT u.v, SUM(u.share) AS d FROM (%[2]s%[3]s) u GROUP BY u.v) g`, rows, shares(p, d.Column, rows, ""), d.meant(p))
+	}
+}
+
+// shares are the values of a column with the part of the rows that have them.
+func shares(p probing, column, rows, sign string) string {
+	return fmt.Sprintf("SELECT CAST(%[1]s AS %[2]s) AS v, %[3]sCAST(COUNT(*) AS DOUBLE PRECISION) / (SELECT COUNT(*) FROM %[4]s) AS share FROM %[4]s GROUP BY %[1]s", quoteIdent(column), p.Dialect.text(), sign, rows)
+}
+
+// meant are the shares that are taken away.
+func (d *Distribution) meant(p probing) string {
+	if d.Like != "" {
+		field := d.Field
+		if field == "" {
+			field = d.Column
+		}
+		return " UNION ALL " + shares(p, field, p.table(d.Like)+p.during(d.TimeColumn), "-")
+	}
+	var b strings.Builder
+	for _, v := range slices.Sorted(maps.Keys(d.Shares)) {
+		fmt.Fprintf(&b, " UNION ALL SELECT CAST(%s AS %s), CAST(%g AS DOUBLE PRECISION)", quoteText(v), p.Dialect.text(), -float64(d.Shares[v])/100)
+	}
+	return b.String()
+}
+
+// monotonic counts the rows whose value is below that of the row before.
+func (b *checkBuilder) monotonic(m *Monotonic) {
+	b.column("monotonic.column", m.Column)
+	if m.By == "" {
+		b.problems["monotonic.by"] = "is missing: name the column that orders the rows"
+	}
+	b.says = m.Column + " by " + m.By
+	cond, over := b.probe.where, "ORDER BY "+quoteIdent(m.By)
+	if m.Per != "" {
+		over = "PARTITION BY " + quoteIdent(m.Per) + " " + over
+	}
+	b.probe.sql = func(p probing) string {
+		return fmt.Sprintf("SELECT COALESCE(SUM(CASE WHEN m.v < m.before THEN 1 ELSE 0 END), 0), COUNT(*) FROM (SELECT %[1]s AS v, LAG(%[1]s) OVER (%[2]s) AS before FROM %[3]s%[4]s) m",
+			quoteIdent(m.Column), over, p.Staged, where(cond))
+	}
+}
+
+// during is the condition that rows of another table are of the interval; empty without a column that tells it.
+func (p probing) during(timeColumn string) string {
+	if timeColumn == "" {
+		return ""
+	}
+	c := quoteIdent(timeColumn)
+	return fmt.Sprintf(" WHERE %s >= %s AND %s < %s", c, Timestamp(p.Interval.Start), c, Timestamp(p.Interval.End))
 }
 
 // staged is the name of the rows of the interval in the SQL of a check.

@@ -188,8 +188,8 @@ func (x *execution) stage(ctx context.Context, t *target, e *Entry) error {
 	if _, err := t.Exec(ctx, "DROP TABLE IF EXISTS "+stageTable); err != nil { // of a transaction that is run again
 		return err
 	}
-	if via := t.job.Spec.Output.Via; !slices.Contains(t.dialect.Via, via) {
-		return refused("write output.via: "+strings.Join(t.dialect.Via, " or "), "%s has no way of rows called %s", t.dialect.Name, via)
+	if what, remedy := t.dialect.noWay(t.job.Spec.Output.Via); what != "" { // the definition was compiled without a warehouse
+		return refused(remedy, "%s", what)
 	}
 	if e.Rows, err = stageRows(ctx, t.Session, query, t.job.Spec.Output.Via); err != nil {
 		return err

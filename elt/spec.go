@@ -90,8 +90,9 @@ type Output struct {
 	Key []string `yaml:"key"`
 	// TimeColumn tells which interval a row of the table is of, for replace_interval.
 	TimeColumn string `yaml:"time_column"`
-	// Via is how the result gets from the SELECT into the table. Default insert; unload_copy is Redshift's, through S3.
-	Via string `yaml:"via" jsonschema:"enum=insert,enum=unload_copy,description=Default insert"`
+	// Via is how the result gets from the SELECT into the table. Default insert, inside of the warehouse. parquet goes out as
+	// Parquet and in again, through S3 on Redshift, where unload_copy is another name of it.
+	Via string `yaml:"via" jsonschema:"enum=insert,enum=parquet,enum=unload_copy,description=insert stays inside of the warehouse; parquet goes out to Parquet and in again. Default insert"`
 	// SchemaChange is what happens when the SELECT gives other columns than the table has. Default freeze: a report that
 	// changes its columns by accident breaks its readers.
 	SchemaChange string `yaml:"schema_change" jsonschema:"enum=freeze,enum=add_columns,description=Default freeze"`
@@ -103,6 +104,13 @@ const (
 	Merge           = "merge"            // rows of the same key are replaced
 	ReplaceAll      = "replace_all"      // the table is replaced
 	AppendOnce      = "append_once"      // rows of the interval's earlier generation are replaced, found by (job, interval)
+)
+
+// The ways of a result into its table. A warehouse lists those that it has.
+const (
+	ViaInsert  = "insert"
+	ViaParquet = "parquet"
+	ViaUnload  = "unload_copy" // Redshift's name of parquet
 )
 
 // Late says what happens when data changes afterwards.
@@ -172,7 +180,7 @@ type Data struct {
 func Default() Spec {
 	return Spec{
 		Run:    Run{Catchup: "all", Overlap: "queue"},
-		Output: Output{Mode: ReplaceInterval, Via: "insert", SchemaChange: "freeze"},
+		Output: Output{Mode: ReplaceInterval, Via: ViaInsert, SchemaChange: "freeze"},
 		Late:   Late{OnRestate: "rerun", Horizon: Span{30 * 24 * time.Hour, "30d"}},
 		Retry:  Retry{Attempts: 4, Backoff: Backoff{30 * time.Second, 10 * time.Minute}, On: []string{Transient, Conflict}},
 		Limits: Limits{Timeout: time.Hour, Pool: "default", Weight: 1, BackfillShare: 30},

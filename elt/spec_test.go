@@ -1,12 +1,15 @@
 package elt_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidemill/tidemill/elt"
 	"github.com/tidemill/tidemill/internal/config"
+	"github.com/tidemill/tidemill/internal/grid"
 )
 
 // full is the spec that jobs.md draws, as a project.
@@ -121,12 +124,19 @@ func TestPain14TypoIsAnError(t *testing.T) {
 		{"checks: [{where: \"a = 1\"}]", "checks[0]: says no check"},
 		{"checks: [{not_null: [a], unique: [a]}]", "checks[0]: says not_null and unique"},
 		{"checks: [{not_null: []}]", "names no column"},
+		{"checks: [{aggregate: {of: sdtdev(a), warn: \"> 1\"}}]", `median, min, nulls, stddev, sum of a column, like sum(amount) (did you mean "stddev"?)`},
+		{"checks: [{distribution: {column: a, shares: {x: 60%, y: 30%}, fail: \"> 5%\"}}]", "are 90% together, not 100%"},
+		{"checks: [{distribution: {column: a, fail: \"> 5%\"}}]", "needs shares, like {new: 60%, done: 40%}, or like"},
+		{"checks: [{distribution: {column: a, like: mart.visits}}]", "needs a limit"},
+		{"checks: [{distribution: {column: a, like: mart.visit, warn: \"> 5%\"}}]", `(did you mean "mart.visits"?)`},
+		{"checks: [{monotonic: {column: a}}]", "monotonic.by: is missing"},
+		{"checks: [{row_count: {warn: \"outside 4 deviation of median(28)\"}}]", `or "outside 4 deviations of median(28)"`},
 		{"checks: [{row_count: {}}]", "needs a limit"},
 		{"checks: [{row_count: {fal: \"< 1\"}}]", `unknown key "fal" (did you mean "fail"?)`},
 		{"checks: [{row_count: {fail: \"below 1\"}}]", "must be like"},
 		{"checks: [{accepted: {column: a, values: []}}]", "every row would fail"},
 		{"checks: [{range: {column: a}}]", "every row would pass"},
-		{"checks: [{aggregate: {of: total(a), fail: \"> 1\"}}]", "must be sum(column)"},
+		{"checks: [{aggregate: {of: total(a), fail: \"> 1\"}}]", "must be one of avg, distinct, max"},
 		{"checks: [{ratio: {where: \"(a) or (b)\", fail: \"> 1%\"}}]", ""},
 		{"checks: [{ratio: {where: \"a) or b\", fail: \"> 1%\"}}]", "closing parenthesis too many"},
 		{"checks: [{ratio: {where: \"a; drop table b\", fail: \"> 1%\"}}]", "must be one condition"},
@@ -229,6 +239,26 @@ func TestTemplateErrors(t *testing.T) {
 	}
 }
 
+// A way of rows that the warehouse lacks is refused by its name before anything runs. Where the warehouse is not known, it is
+// not judged.
+func TestWayOfRows(t *testing.T) {
+	p, err := config.Load(project(t, strings.Replace(daily("d", ""), "time_column: visited", "time_column: visited, via: unload_copy", 1)+"-- jobs/d.sql --"+visitsSQL), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := elt.World{Grid: newWorld(t, &elt.Graph{}, at(t, "2026-01-01")).grid, Zone: p.Timezone, Tables: tables, Pools: p.Pools}
+	const want = "jobs/d.yaml:7:47: output.via: DuckDB has no way of rows called unload_copy: write output.via: insert or parquet"
+	for _, c := range []struct {
+		name, want string
+		via        []string
+	}{{"", "", nil}, {"Redshift", "", []string{elt.ViaInsert, elt.ViaUnload, elt.ViaParquet}}, {"DuckDB", want, []string{elt.ViaInsert, elt.ViaParquet}}} {
+		w.Warehouse = elt.Dialect{Name: c.name, Via: c.via}
+		if _, problems := elt.Compile(p.Jobs, p.Templates, w); c.want == "" && len(problems) > 0 || !strings.Contains(fmt.Sprint(problems), c.want) {
+			t.Errorf("%q: %s", c.name, problems)
+		}
+	}
+}
+
 // Whatever the text is, parsing ends, and what is accepted renders without a placeholder left.
 func FuzzTemplate(f *testing.F) {
 	for _, s := range []string{"SELECT {{ interval.start }}", "SELECT '{{", "{{ ref \"a\" }}", "SELECT $a$ {{ $a$", "SELECT --\n1;", "with x as (select \"a\"\"b\") select * from x"} {
@@ -247,7 +277,7 @@ func FuzzTemplate(f *testing.F) {
 }
 
 func FuzzLimit(f *testing.F) {
-	for _, s := range []string{"> 1%", "outside 1..2", "outside 50%..200% of median(28 same weekday)", "< 2h", "!="} {
+	for _, s := range []string{"> 1%", "outside 1..2", "outside 50%..200% of median(28 same weekday)", "outside 4 deviations of median(28)", "inside 1..2", "< 2h", "!="} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -282,6 +312,16 @@ func TestLimits(t *testing.T) {
 		{"outside 50%..200% of median(28)", 50, 50, past(100, 100, 100), false, true},
 		{"outside 50%..200% of median(28)", 1, 1, past(100, 100), false, false},
 		{"outside 50%..200% of median(28 same weekday)", 10, 10, past(10, 1000, 10, 1000, 10), false, true},
+		{"inside 1..10", 10, 0, nil, true, true}, {"inside 1..10", 11, 0, nil, false, true},
+		// The median is 100, and half of the days are within 4 of it: a deviation is 5.9.
+		{"outside 4 deviations of median(28)", 124, 124, past(100, 104, 96, 104, 96, 100, 110), true, true},
+		{"outside 4 deviations of median(28)", 123, 123, past(100, 104, 96, 104, 96, 100, 110), false, true},
+		{"outside 4 deviations of median(28)", 76, 76, past(100, 104, 96, 104, 96, 100, 110), true, true},
+		{"outside 4 deviations of median(28)", 130, 130, past(100, 104, 96, 104, 96, 100, 100000), true, true}, // one wild day hides nothing
+		{"outside 4 deviations of median(28)", 104, 104, past(100, 100, 100, 100, 100, 100, 100), false, true}, // what never moved moves by 1 %
+		{"outside 4 deviations of median(28)", 105, 105, past(100, 100, 100, 100, 100, 100, 100), true, true},
+		{"outside 4 deviations of median(28)", 1, 1, past(100, 100, 100, 100, 100, 100), false, false},
+		{"outside 4 deviations of median(28 same weekday)", 1, 1, past(100, 1, 100, 1, 100, 1, 100, 1), false, false},
 	} {
 		var l elt.Limit
 		if err := l.UnmarshalText([]byte(c.limit)); err != nil {
@@ -291,7 +331,25 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s of %g/%g: crossed %v known %v", c.limit, c.value, c.total, crossed, known)
 		}
 	}
-	for _, bad := range []string{"", "1", ">", "> x", "=> 1", "outside 1", "outside 2..1", "outside 1..2%", "outside 1..2 of median(3)", "outside 1%..2% of median()", "outside 1%..2% of median(2)", "> NaN", "> 1e99"} {
+	// A day of ten times the rows with ten times the NULLs is as usual; one of the same rows with five times the NULLs is not.
+	h := elt.NewHistory()
+	for i := range 8 {
+		start := at(t, "2026-03-01").AddDate(0, 0, i)
+		h.Add(elt.Entry{Job: "a", Interval: grid.Window{Start: start, End: start.AddDate(0, 0, 1)}, Generation: 1, Attempt: 1, State: elt.Published,
+			Results: []elt.Result{{Check: "nulls", Kind: "ratio", Value: float64(9 + i%3), Total: 1000}}})
+	}
+	shares := h.Past("nulls", grid.Window{Start: at(t, "2026-03-09")}, time.UTC)
+	var l elt.Limit
+	if err := l.UnmarshalText([]byte("outside 4 deviations of median(28)")); err != nil {
+		t.Fatal(err)
+	}
+	for r, want := range map[elt.Reading]bool{{Value: 100, Total: 10000, Share: true}: false, {Value: 50, Total: 1000, Share: true}: true} {
+		if crossed, known := l.Crossed(r, shares); crossed != want || !known {
+			t.Errorf("%v: crossed %v known %v", r, crossed, known)
+		}
+	}
+	for _, bad := range []string{"", "1", ">", "> x", "=> 1", "outside 1", "outside 2..1", "outside 1..2%", "outside 1..2 of median(3)", "outside 1%..2% of median()", "outside 1%..2% of median(2)", "> NaN", "> 1e99",
+		"outside 4 deviations", "outside 0 deviations of median(28)", "outside x deviations of median(28)", "outside 4 deviations of median(6)", "inside 4 deviations of median(28)", "inside 2..1"} {
 		var l elt.Limit
 		if err := l.UnmarshalText([]byte(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)

@@ -93,7 +93,7 @@ func (s *Spec) output(report func(path, message string), oneOf func(path, value 
 		return
 	}
 	oneOf("output.mode", o.Mode, ReplaceInterval, Merge, ReplaceAll, AppendOnce)
-	oneOf("output.via", o.Via, "insert", "unload_copy")
+	oneOf("output.via", o.Via, ViaInsert, ViaParquet, ViaUnload)
 	oneOf("output.schema_change", o.SchemaChange, "freeze", "add_columns")
 	switch schema, _, _ := strings.Cut(o.Table, "."); {
 	case o.Table == "":

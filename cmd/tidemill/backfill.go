@@ -121,9 +121,18 @@ func writePreview(w io.Writer, a console.BackfillAnswer, q console.BackfillReque
 		fmt.Fprintf(w, "  and %d more\n", more)
 	}
 	for _, d := range a.Downstream {
-		does := map[string]string{"rerun": "is built again", "mark": "is only marked as stale", "ignore": "stays as it is"}[d.Policy]
-		fmt.Fprintf(w, "then %s of %s %s: %s\n", count(len(d.Intervals), "interval"), d.Job, does, strings.Join(d.Intervals[:min(len(d.Intervals), 5)], ", "))
+		fmt.Fprintf(w, "then %s\n", downstream(d))
 	}
+}
+
+// downstream says what becomes of intervals that are built from others.
+func downstream(d console.Downstream) string {
+	does := map[string]string{"rerun": "to be built again", "mark": "only to be marked as stale", "ignore": "to stay as they are"}[d.Policy]
+	text := fmt.Sprintf("%s of %s, %s: %s", count(len(d.Intervals), "interval"), d.Job, does, strings.Join(d.Intervals[:min(len(d.Intervals), 5)], ", "))
+	if more := len(d.Intervals) - 5; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // follow shows how far a backfill is until it is done.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,10 +49,10 @@ func (c *cli) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return writePlan(c.out, a.Jobs, have, c.command)
+	return writePlan(c.out, a.Jobs, have, c.command, time.Now())
 }
 
-func writePlan(w io.Writer, g *elt.Graph, have console.JobsAnswer, command func(string, ...string) string) error {
+func writePlan(w io.Writer, g *elt.Graph, have console.JobsAnswer, command func(string, ...string) string, now time.Time) error {
 	changes := 0
 	for _, j := range g.Jobs {
 		at := slices.IndexFunc(have.Jobs, func(x console.JobStatus) bool { return x.Name == j.Name })
@@ -63,12 +64,15 @@ func writePlan(w io.Writer, g *elt.Graph, have console.JobsAnswer, command func(
 		case at < 0 || published == 0:
 			changes++
 			fmt.Fprintf(w, "+ %s: has published nothing yet; runs every %s of %s from %s on (catchup: %s)\n", j.Name, j.Calendar.Every(), j.Calendar.Zone(), j.IntervalName(j.First), j.Spec.Run.Catchup)
+			if n := ended(j, now); n > 0 && j.Spec.Run.Catchup == "all" {
+				fmt.Fprintf(w, "    will run %s that ended already\n", count(n, "interval"))
+			}
 		case have.Jobs[at].Redefined > 0:
 			changes++
-			fmt.Fprintf(w, "~ %s: %s of %d were built by another definition\n    build them again: %s\n", j.Name, count(have.Jobs[at].Redefined, "interval"), published,
+			fmt.Fprintf(w, "~ %s: %s of %d, %s rows, were built by another definition\n    build them again: %s\n", j.Name, count(have.Jobs[at].Redefined, "interval"), published, thousands(have.Jobs[at].Rows),
 				command("backfill", j.Name, "--from", j.IntervalName(j.First), "--to", have.Jobs[at].Newest, "--only", "stale", "--dry-run"))
-			for _, d := range g.Downstream(j.Name) {
-				fmt.Fprintf(w, "    then %s is stale where it reads them (%s)\n", d, g.Job(d).Spec.Late.OnRestate)
+			for _, d := range have.Jobs[at].Touched {
+				fmt.Fprintf(w, "    then %s\n", downstream(d))
 			}
 		}
 		if at >= 0 && have.Jobs[at].Missing > 0 && published > 0 {
@@ -85,4 +89,12 @@ func writePlan(w io.Writer, g *elt.Graph, have console.JobsAnswer, command func(
 		fmt.Fprintf(w, "no changes: %s\n", count(len(g.Jobs), "job"))
 	}
 	return nil
+}
+
+// ended counts the intervals of a job that are over.
+func ended(j *elt.Job, now time.Time) (n int) {
+	for w := j.First; !w.End.After(now); w = j.Calendar.Next(w) {
+		n++
+	}
+	return n
 }

@@ -37,13 +37,13 @@ interval: the oldest that is not as it should be.`,
 		if asJSON {
 			return json.NewEncoder(c.out).Encode(a)
 		}
-		writeWhy(c.out, a)
+		writeWhy(c.out, a, time.Now())
 		return nil
 	}
 	return cmd
 }
 
-func writeWhy(w io.Writer, a console.WhyAnswer) {
+func writeWhy(w io.Writer, a console.WhyAnswer, now time.Time) {
 	i := a.Interval
 	state := i.State
 	if i.Provisional {
@@ -69,6 +69,13 @@ func writeWhy(w io.Writer, a console.WhyAnswer) {
 	}
 	if !a.Deadline.IsZero() {
 		fmt.Fprintf(w, "  to be there by %s\n", a.Deadline.UTC().Format(time.RFC3339))
+	}
+	switch {
+	case a.Earlier == 0:
+	case now.After(a.Latest):
+		fmt.Fprintf(w, "  later than usual: of %d intervals 95%% were there by %s\n", a.Earlier, a.Latest.UTC().Format(time.RFC3339))
+	default:
+		fmt.Fprintf(w, "  usually there by %s, nearly always by %s (%d intervals)\n", a.Usual.UTC().Format(time.RFC3339), a.Latest.UTC().Format(time.RFC3339), a.Earlier)
 	}
 	for _, h := range a.History {
 		line := fmt.Sprintf("  %s  generation %d attempt %d %s by %s", h.At.UTC().Format(time.RFC3339), h.Generation, h.Attempt, h.State, h.Actor)

@@ -31,6 +31,7 @@ type JobWarehouse interface {
 type JobsConfig struct {
 	Client func() JobWarehouse
 	Exec   func(sql string) error
+	Via    string // the way of the jobs' rows; empty for the default
 }
 
 // Jobs runs the suite of elt.Warehouse: what users of other schedulers suffer from, each by its name in docs/jobs.md, with a
@@ -102,6 +103,9 @@ func newBench(t *testing.T, c JobsConfig, jobs string) *bench {
 func (b *bench) compile(jobs string) *elt.Graph {
 	b.t.Helper()
 	dir := b.t.TempDir()
+	if b.c.Via != "" && !strings.Contains(jobs, "{via: ") {
+		jobs = strings.ReplaceAll(jobs, "\noutput: {table", "\noutput: {via: "+b.c.Via+", table")
+	}
 	for _, f := range txtar.Parse([]byte("-- tidemill.yaml --\nproject: clinic\npools: {default: 4}\n" + jobs)).Files {
 		at := filepath.Join(dir, filepath.FromSlash(f.Name))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, f.Data, 0o644)); err != nil {

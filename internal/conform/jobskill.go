@@ -21,6 +21,7 @@ const (
 	killAt     = "TIDEMILL_TEST_KILL_AT"
 	killBehind = "TIDEMILL_TEST_BEHIND"
 	killEpoch  = "TIDEMILL_TEST_EPOCH"
+	killVia    = "TIDEMILL_TEST_VIA"
 )
 
 var killJob = jobFile("full", "1h", "") + sqlFile("full", "mart.visits")
@@ -46,7 +47,7 @@ func JobsKilled(t *testing.T, c JobsConfig, release func(), child func() *exec.C
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		cmd.Env = append(os.Environ(), cmd.Env...)
-		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", killAt, at), fmt.Sprintf("%s=%d", killBehind, int64(b.lag().Seconds())), fmt.Sprintf("%s=%d", killEpoch, at+1))
+		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", killAt, at), fmt.Sprintf("%s=%d", killBehind, int64(b.lag().Seconds())), fmt.Sprintf("%s=%d", killEpoch, at+1), killVia+"="+c.Via)
 		err := cmd.Run()
 		status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
 		row := Ask(t, b.w, look)
@@ -64,6 +65,7 @@ func JobsKilled(t *testing.T, c JobsConfig, release func(), child func() *exec.C
 		kills++
 		b.later(time.Second)
 	}
+	t.Logf("killed %d times", kills)
 	if kills < 12 {
 		t.Errorf("the child was killed %d times: it runs more statements than that", kills)
 	}
@@ -84,14 +86,21 @@ func JobsKilledChild(t *testing.T, open func() JobWarehouse) {
 		t.Fatal(err1, err2)
 	}
 	w := open()
-	b := &bench{t: t, w: w, behind: time.Duration(behind) * time.Second}
+	b := &bench{t: t, w: w, c: JobsConfig{Via: os.Getenv(killVia)}, behind: time.Duration(behind) * time.Second}
 	b.graph = b.compile(killJob)
 	r := b.runner(w, epoch) // what has begun before it is taken for lost
-	if _, err := b.trySettle(t.Context(), b.options(&killing{Warehouse: w, left: at}, epoch)); err != nil {
+	k := &killing{Warehouse: w, left: at}
+	if s, ok := w.(Stepper); ok {
+		s.OnStep(k.step)
+	}
+	if _, err := b.trySettle(t.Context(), b.options(k, epoch)); err != nil {
 		t.Fatal(err)
 	}
 	r.Wait()
 }
+
+// Stepper is a warehouse that tells of instants inside of Stage at which the process is to be killed too.
+type Stepper interface{ OnStep(fn func()) }
 
 // killing ends the process after a number of statements.
 type killing struct {
@@ -120,6 +129,13 @@ type killingSession struct {
 
 func (s *killingSession) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
 	n, err := s.Session.Exec(ctx, sql, args...)
+	s.k.step()
+	return n, err
+}
+
+// Stage is a step when its rows are staged.
+func (s *killingSession) Stage(ctx context.Context, table, query, via string) (int64, error) {
+	n, err := s.breakingSession.Stage(ctx, table, query, via)
 	s.k.step()
 	return n, err
 }

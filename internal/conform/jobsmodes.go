@@ -61,8 +61,8 @@ func jobsModes(t *testing.T, c JobsConfig) {
 	b.ask("SELECT count(*) FROM report.days", "0") // the 6th is the first whole day after the start, and has no visits
 }
 
-func jobsChecks(t *testing.T, c JobsConfig) {
-	checks := `checks:
+// everyCheck has each kind of check at least once.
+const everyCheck = `checks:
   - not_null: [id, visited]
   - unique: [id]
   - {accepted: {column: amount, values: [0, 1]}, warn: "> 0"}
@@ -72,7 +72,7 @@ func jobsChecks(t *testing.T, c JobsConfig) {
   - relationship: {column: id, to: mart.visits, field: id}
   - row_count: {fail: "< 1", warn: "outside 50%..200% of median(3)"}
   - freshness: {column: visited, fail: "> 1h"}
-  - schema: [id ID_TYPE, visited TS_TYPE, amount ID_TYPE, word TEXT_TYPE]
+  - schema: [id ID_TYPE, visited TS_TYPE, amount ID_TYPE, word TEXT_TYPE, down ID_TYPE, kind KIND_TYPE]
   - duplicates: {columns: [amount], warn: "> 10%", fail: "> 90%"}
   - aggregate: {of: sum(amount), fail: "> 100"}
   - ratio: {where: "amount is null", fail: "> 5%"}
@@ -81,17 +81,33 @@ func jobsChecks(t *testing.T, c JobsConfig) {
   - sequential: {column: id}
   - metric: {sql: metric.sql, fail: "!= 2"}
   - sql: failing.sql
+  - {distribution: {column: kind, shares: {even: 50%, odd: 50%}, fail: "> 0%"}}
+  - {distribution: {column: kind, shares: {even: 80%, odd: 20%}, warn: "> 40%"}}
+  - {distribution: {column: kind, shares: {even: 80%, odd: 19%, none: 1%}, warn: "> 30.9%", fail: "> 31.1%"}}
+  - {distribution: {column: amount, like: mart.visits, time_column: visited, fail: "> 0.001%"}}
+  - {distribution: {column: amount, like: mart.visits, field: id, warn: "> 1%"}, name: another}
+  - monotonic: {column: id, by: visited}
+  - {monotonic: {column: amount, by: id, per: word}, name: each}
+  - {monotonic: {column: down, by: id}, warn: "> 0"}
+  - aggregate: {of: nulls(amount), fail: "!= 0"}
+  - aggregate: {of: distinct(id), fail: "!= 2"}
+  - aggregate: {of: median(amount), fail: "inside 2..599"}
+  - {aggregate: {of: stddev(id), fail: "outside 0.707..0.708"}}
 `
-	id, ts, text := "bigint", "timestamp with time zone", "text"
+
+func jobsChecks(t *testing.T, c JobsConfig) {
+	checks := everyCheck
+	id, ts, text, kind := "bigint", "timestamp with time zone", "text", "character varying(10)"
 	switch c.Client().JobDialect().Name {
 	case "DuckDB":
-		text = "varchar"
+		text, kind = "varchar", "varchar"
 	case "Redshift":
 		text = "character varying(256)"
 	}
-	checks = strings.NewReplacer("ID_TYPE", id, "TS_TYPE", ts, "TEXT_TYPE", text).Replace(checks)
+	checks = strings.NewReplacer("ID_TYPE", id, "TS_TYPE", ts, "TEXT_TYPE", text, "KIND_TYPE", kind).Replace(checks)
+	warned := map[string]bool{"duplicates amount": true, "distribution kind (3)": true, "another": true, "monotonic down by id": true} // both visits have the same amount
 	b := newBench(t, c, jobFile("q", "15m", checks)+
-		"\n-- jobs/q.sql --\nSELECT id, visited, amount, CAST('v' || CAST(id AS TEXT) AS TEXT) AS word FROM {{ ref \"mart.visits\" }} WHERE visited >= {{ interval.start }} AND visited < {{ interval.end }}\n"+
+		"\n-- jobs/q.sql --\nSELECT id, visited, amount, CAST('v' || CAST(id AS TEXT) AS TEXT) AS word, -id AS down, CAST(CASE WHEN MOD(id, 2) = 0 THEN 'even' ELSE 'odd' END AS VARCHAR(10)) AS kind FROM {{ ref \"mart.visits\" }} WHERE visited >= {{ interval.start }} AND visited < {{ interval.end }}\n"+
 		"-- jobs/metric.sql --\nSELECT count(*) FROM {{ ref \"staged\" }}\n-- jobs/failing.sql --\nSELECT * FROM {{ ref \"staged\" }} WHERE visited >= {{ interval.end }} OR amount > 500\n")
 	b.publish(2, false, 1)
 	r := b.runner(b.w, 1)
@@ -102,7 +118,7 @@ func jobsChecks(t *testing.T, c JobsConfig) {
 		}
 		for _, x := range e.Results {
 			want := elt.Pass
-			if x.Kind == "duplicates" { // both visits have the same amount
+			if warned[x.Check] {
 				want = elt.Warned
 			}
 			if x.Kind == "row_count" {
@@ -112,7 +128,7 @@ func jobsChecks(t *testing.T, c JobsConfig) {
 				t.Errorf("check %s of %s: %+v, want %s", x.Check, b.name(e), x, want)
 			}
 		}
-		if len(e.Results) != 18 {
+		if len(e.Results) != 30 {
 			t.Errorf("%d results", len(e.Results))
 		}
 	}

@@ -60,16 +60,21 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 			problems = append(problems, s.Node.Problem("type", strings.TrimPrefix(err.Error(), "type: ")))
 		}
 	}
-	jobs, found := compileJobs(p, slices.ContainsFunc(problems, inPipelines) || p.SourcesUnread)
+	unreadable := p.Missing().In(config.ProjectFile) || problems.In(config.ProjectFile) // an address with a hole in it cannot be judged
+	var werr error
+	if !unreadable {
+		a.Warehouse, werr = kinds.Sinks.Warehouse(p.Warehouse.Reveal())
+	}
+	jobs, found := compileJobs(p, a.Warehouse, slices.ContainsFunc(problems, inPipelines) || p.SourcesUnread)
 	a.Jobs, problems = jobs, append(problems, found...)
-	if p.Missing().In(config.ProjectFile) || problems.In(config.ProjectFile) {
-		return a, problems.Err() // an address with a hole in it cannot be judged
+	if unreadable {
+		return a, problems.Err()
 	}
 	if a.Store, err = kinds.Sinks.Store(p.Store.Reveal()); err != nil {
 		problems = append(problems, p.Problem("store", err.Error()))
 	}
-	if a.Warehouse, err = kinds.Sinks.Warehouse(p.Warehouse.Reveal()); err != nil {
-		problems = append(problems, p.Problem("warehouse", err.Error()))
+	if werr != nil {
+		problems = append(problems, p.Problem("warehouse", werr.Error()))
 	} else if _, ok := a.Warehouse.(elt.Warehouse); !ok && len(p.Jobs) > 0 {
 		problems = append(problems, p.Problem("warehouse", "jobs cannot run in this warehouse yet: only in "+jobWarehouses))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/tidemill/tidemill/internal/grid"
 	"github.com/tidemill/tidemill/internal/kafka"
 	"github.com/tidemill/tidemill/internal/telemetry"
+	"github.com/tidemill/tidemill/window"
 )
 
 // jobsUnit is the unit that looks after all jobs: one daemon at a time does.
@@ -26,13 +27,16 @@ const jobsUnit = "jobs"
 // jobWarehouses names the warehouses that jobs can run in.
 const jobWarehouses = "DuckDB, PostgreSQL and Redshift"
 
-// compileJobs makes the graph of the project's jobs. unsure says that not all tables of pipelines are known.
-func compileJobs(p *config.Project, unsure bool) (*elt.Graph, config.Problems) {
+// compileJobs makes the graph of the project's jobs for a warehouse, nil when its address cannot be read. unsure says that not all tables of pipelines are known.
+func compileJobs(p *config.Project, w window.Sink, unsure bool) (*elt.Graph, config.Problems) {
 	g, err := grid.New(p.Window)
 	if err != nil {
 		return nil, nil // said of tidemill.yaml
 	}
-	w := elt.World{Grid: g, Zone: p.Timezone, Unsure: unsure, Pools: p.Pools, Alerts: p.Alerts}
+	world := elt.World{Grid: g, Zone: p.Timezone, Unsure: unsure, Pools: p.Pools, Alerts: p.Alerts}
+	if in, ok := w.(elt.Warehouse); ok {
+		world.Warehouse = in.JobDialect()
+	}
 	for _, pl := range p.Pipelines {
 		for _, t := range pl.Tables {
 			name := t.Name
@@ -40,10 +44,10 @@ func compileJobs(p *config.Project, unsure bool) (*elt.Graph, config.Problems) {
 				in, _ := replicated(&pl, t) // config has checked it
 				name = t.Into + "." + in.Table
 			}
-			w.Tables = append(w.Tables, elt.PublishedTable{Table: name, Pipeline: pl.Name})
+			world.Tables = append(world.Tables, elt.PublishedTable{Table: name, Pipeline: pl.Name})
 		}
 	}
-	return elt.Compile(p.Jobs, p.Templates, w)
+	return elt.Compile(p.Jobs, p.Templates, world)
 }
 
 // graph is the definitions that run.

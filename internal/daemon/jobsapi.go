@@ -95,6 +95,7 @@ func (a jobsAPI) status(s *elt.Situation, j *elt.Job, all []*elt.Status, definit
 	}
 	about := cmp.Or(definitions[j.Name], j.Definition)
 	var first *elt.Status // what it waits for
+	var redefined []grid.Window
 	for _, st := range all {
 		if st.Job != j.Name {
 			continue
@@ -107,12 +108,15 @@ func (a jobsAPI) status(s *elt.Situation, j *elt.Job, all []*elt.Status, definit
 			x.Newest, x.NewestEnd, x.Published = st.Name, st.Interval.End, e.Published.At
 			if e.Published.Definition != about {
 				x.Redefined++
+				x.Rows += e.Published.Rows
+				redefined = append(redefined, st.Interval)
 			}
 		}
 		if first == nil && st.State != elt.Published && st.State != elt.Skipped {
 			first = st
 		}
 	}
+	x.Touched = touched(s, s.Touches(j, redefined))
 	if first != nil {
 		x.Now = fmt.Sprintf("%s is %s", first.Name, first.State)
 		if len(first.Reasons) > 0 {
@@ -120,6 +124,18 @@ func (a jobsAPI) status(s *elt.Situation, j *elt.Job, all []*elt.Status, definit
 		}
 	}
 	return x
+}
+
+// touched names intervals of other jobs that change with a job's.
+func touched(s *elt.Situation, list []elt.Touched) (out []console.Downstream) {
+	for _, t := range list {
+		d := console.Downstream{Job: t.Job, Policy: t.Policy}
+		for _, w := range t.Intervals {
+			d.Intervals = append(d.Intervals, s.Graph.Job(t.Job).IntervalName(w))
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 func (a jobsAPI) interval(st *elt.Status) console.IntervalStatus {
@@ -178,6 +194,8 @@ func (a jobsAPI) Why(ctx context.Context, q console.WhyRequest) (out console.Why
 		return out, fmt.Errorf("job %s begins with %s", j.Name, j.IntervalName(j.First))
 	}
 	out.Interval = a.interval(s.Assess(j, w))
+	f := s.Forecast(j, w)
+	out.Usual, out.Latest, out.Earlier = f.Usual, f.Latest, f.Of
 	out.Deadline, out.SQL = j.Spec.SLA.ReadyBy.Of(w, j.Calendar.Zone()), j.Statement(w)
 	for _, e := range s.Committed.History(j.Name).Rows(w) {
 		row := console.LedgerRow{At: e.At, State: string(e.State), Generation: e.Generation, Attempt: e.Attempt, Actor: e.Actor, Reason: e.Reason, Class: e.Class, Definition: e.Definition,
@@ -219,13 +237,7 @@ func (a jobsAPI) Backfill(ctx context.Context, q console.BackfillRequest) (out c
 	for _, st := range p.Intervals {
 		out.Intervals = append(out.Intervals, a.interval(st))
 	}
-	for _, t := range p.Downstream {
-		d := console.Downstream{Job: t.Job, Policy: t.Policy}
-		for _, w := range t.Intervals {
-			d.Intervals = append(d.Intervals, s.Graph.Job(t.Job).IntervalName(w))
-		}
-		out.Downstream = append(out.Downstream, d)
-	}
+	out.Downstream = touched(s, p.Downstream)
 	if q.DryRun || len(p.Intervals) == 0 {
 		return out, nil
 	}

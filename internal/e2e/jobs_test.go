@@ -158,7 +158,7 @@ func (e *env) remake(t *testing.T, start time.Time) {
 	// The daemon may have begun within the first interval, and then the tables are of a later window: the day is there all the same.
 	out, errs, code := tidemill(t.Context(), e.vars, "backfill", "day", "--from", start.Format(time.RFC3339), "--only", "all", "--reason", "because", "--config", e.dir)
 	t.Logf("%s%s", out, errs)
-	if code != 0 || !strings.Contains(out, "makes 1 interval of day") || !strings.Contains(out, "then 1 interval of week is built again") || !strings.Contains(out, "1 of 1") {
+	if code != 0 || !strings.Contains(out, "makes 1 interval of day") || !strings.Contains(out, "then 1 interval of week, to be built again") || !strings.Contains(out, "1 of 1") {
 		t.Errorf("backfill: exit %d\n%s%s", code, out, errs)
 	}
 	eventually(t, time.Minute, "the week is built again", func() bool {

@@ -64,11 +64,17 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func TestJobs(t *testing.T) {
+func TestJobs(t *testing.T) { jobs(t, "") }
+
+// TestJobsParquet is the same with the rows of jobs going out to Parquet and in again.
+func TestJobsParquet(t *testing.T) { jobs(t, "parquet") }
+
+func jobs(t *testing.T, via string) {
 	conform.Jobs(t, func(t *testing.T) conform.JobsConfig {
 		path := filepath.Join(t.TempDir(), "warehouse.db")
 		s := open(t, "duckdb:"+path+"?memory_limit=200MB&threads=2")
 		return conform.JobsConfig{
+			Via:    via,
 			Client: func() conform.JobWarehouse { return s }, // one process holds the file
 			Exec: func(sql string) error {
 				if err := s.Close(); err != nil { // it opens again at its next use

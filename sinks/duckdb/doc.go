@@ -11,7 +11,8 @@
 //  1. One write at a time. DuckDB's transactions are optimistic, would fail each other, and see a conflict only where both
 //     change the same column of a row. So whoever publishes or takes a pipeline has its turn on the process's one Sink
 //     first; another process cannot open the file.
-//  2. Parts come in as Arrow. The database has no access to files, for anybody: SQL cannot read or write outside of it.
+//  2. Parts come in as Arrow. The database has no access to files, for anybody: SQL cannot read or write outside of it. The one
+//     folder that it may, FILE.jobs, is for rows of jobs on their way through Parquet; no SQL of a user gets to it either.
 //  3. Every row that is loaded is counted by operation and compared with the manifest before it is applied; keys are
 //     compared too, since the tables have no primary key (12-90 times slower, and it cannot spill).
 //  4. A query of a user is one SELECT, in a session and a read-only transaction of its own, under a timeout.

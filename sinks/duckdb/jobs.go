@@ -19,7 +19,7 @@ var _ elt.Warehouse = (*Sink)(nil)
 
 // JobDialect is DuckDB's SQL. Nothing enforces uniqueness: whoever writes has his turn (invariant 1) and asks first.
 func (*Sink) JobDialect() elt.Dialect {
-	return elt.Dialect{Name: "DuckDB", JSON: "JSON", Now: "now()", MatchFunction: "regexp_matches", Via: []string{"insert"}}
+	return elt.Dialect{Name: "DuckDB", JSON: "JSON", Now: "now()", MatchFunction: "regexp_matches", Via: []string{elt.ViaInsert, elt.ViaParquet}}
 }
 
 // JobSession implements elt.Warehouse.
@@ -107,11 +107,12 @@ func (j *jobSession) Columns(ctx context.Context, table string) ([]elt.Column, e
 
 // Stage implements elt.Stager: DuckDB's own parser sees that it is one SELECT that reads tables only.
 func (j *jobSession) Stage(ctx context.Context, table, query, via string) (int64, error) {
-	if via != "insert" {
-		return 0, &elt.Error{Class: elt.BadSQL, Hint: "write output.via: insert", Err: fmt.Errorf("a DuckDB warehouse has no way of rows called %s", via)}
-	}
 	if err := wantSelect(ctx, j.conn, query); err != nil {
 		return 0, jobError(ctx, err)
+	}
+	if via == elt.ViaParquet {
+		n, err := j.throughParquet(ctx, table, query)
+		return n, jobError(ctx, err)
 	}
 	if _, err := j.conn.Exec(ctx, "CREATE TEMPORARY TABLE "+table+" AS "+query); err != nil {
 		return 0, jobError(ctx, withhold(err))

@@ -160,18 +160,26 @@ func (s *Sink) open(ctx context.Context) error {
 	if err := attach(ctx, db, s.path); err != nil {
 		return errors.Join(err, db.Close())
 	}
+	if err := sweepJobs(s.path); err != nil { // not before: until the file is ours, another process may have rows there
+		return errors.Join(err, db.Close())
+	}
 	s.db = db
 	return nil
 }
 
-// attach opens the file, then takes the file system away from SQL (invariant 2). It cannot be given back while the
+// attach opens the file, then takes the file system away from SQL, but for the folder of jobs (invariant 2). It cannot be given back while the
 // database is open.
 func attach(ctx context.Context, db *duck.DB, path string) error {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
+	folder, err := folderOfJobs(path)
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
 	for _, q := range []string{
+		"SET GLOBAL allowed_directories = [" + duck.Literal(folder+"/") + "]",
 		"ATTACH " + duck.Literal(path) + " AS " + catalog + " (TYPE duckdb)",
 		"SET GLOBAL enable_external_access = false",
 	} {

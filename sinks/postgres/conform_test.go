@@ -98,7 +98,12 @@ func mustDatabase(t testing.TB, address string) string {
 	return c.Database
 }
 
-func TestJobs(t *testing.T) {
+func TestJobs(t *testing.T) { jobs(t, "") }
+
+// TestJobsParquet is the same with the rows of jobs going out to Parquet and in again.
+func TestJobsParquet(t *testing.T) { jobs(t, "parquet") }
+
+func jobs(t *testing.T, via string) {
 	s := realtest.Postgres(t, "max_connections=200")
 	exec(t, s.DSN(""), "CREATE ROLE daemon LOGIN PASSWORD 'daemon'")
 	conform.Jobs(t, func(t *testing.T) conform.JobsConfig {
@@ -106,6 +111,7 @@ func TestJobs(t *testing.T) {
 		exec(t, admin, fmt.Sprintf("GRANT CREATE, TEMPORARY ON DATABASE %s TO daemon", pgx.Identifier{mustDatabase(t, admin)}.Sanitize()))
 		address := as(t, admin, "daemon", "daemon")
 		return conform.JobsConfig{
+			Via:    via,
 			Client: func() conform.JobWarehouse { return open(t, address) },
 			Exec:   func(sql string) error { return run(t.Context(), address, sql) },
 		}

@@ -18,7 +18,7 @@ var _ elt.Warehouse = (*Sink)(nil)
 
 // JobDialect is PostgreSQL's SQL.
 func (*Sink) JobDialect() elt.Dialect {
-	return elt.Dialect{Name: "PostgreSQL", JSON: "jsonb", Constraints: true, Hold: " FOR SHARE", Now: "clock_timestamp()", Via: []string{"insert"}}
+	return elt.Dialect{Name: "PostgreSQL", JSON: "jsonb", Constraints: true, Hold: " FOR SHARE", Now: "clock_timestamp()", Via: []string{elt.ViaInsert, elt.ViaParquet}}
 }
 
 // JobSession implements elt.Warehouse. The connection is of its own: what a job's SQL changes in its session ends with it.
@@ -38,7 +38,10 @@ type jobSession struct {
 	tx   pgx.Tx // nil outside of a transaction
 }
 
-var _ elt.Session = (*jobSession)(nil)
+var (
+	_ elt.Session = (*jobSession)(nil)
+	_ elt.Stager  = (*jobSession)(nil)
+)
 
 type runner interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)

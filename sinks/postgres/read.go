@@ -73,6 +73,11 @@ func selectList(t window.WarehouseTable, have *table, columns []ingest.Column) (
 
 // stream runs a query and hands its rows out as batches of the columns.
 func stream(ctx context.Context, tx pgx.Tx, sql string, formats pgx.QueryResultFormats, columns []ingest.Column, fn func(arrow.RecordBatch) error) error {
+	return streamOps(ctx, tx, sql, formats, columns, func(rec arrow.RecordBatch) error { return withoutOp(rec, fn) })
+}
+
+// streamOps hands out batches as the log has them: the operation, an upsert, follows the columns.
+func streamOps(ctx context.Context, tx pgx.Tx, sql string, formats pgx.QueryResultFormats, columns []ingest.Column, fn func(arrow.RecordBatch) error) error {
 	rows, err := tx.Query(ctx, sql, formats)
 	if err != nil {
 		return err
@@ -107,16 +112,21 @@ func stream(ctx context.Context, tx pgx.Tx, sql string, formats pgx.QueryResultF
 	return nil
 }
 
-// emit hands out what the builder holds, without the operation column of the log.
+// emit hands out what the builder holds.
 func emit(b *ingest.Builder, fn func(arrow.RecordBatch) error) error {
 	rec := b.Record()
 	defer rec.Release()
-	n := len(b.Cols)
-	out := array.NewRecordBatch(arrow.NewSchema(rec.Schema().Fields()[:n], nil), rec.Columns()[:n], rec.NumRows())
-	defer out.Release()
-	err := fn(out)
+	err := fn(rec)
 	b.Reset()
 	return err
+}
+
+// withoutOp hands a batch on without the operation column of the log.
+func withoutOp(rec arrow.RecordBatch, fn func(arrow.RecordBatch) error) error {
+	n := int(rec.NumCols()) - 1
+	out := array.NewRecordBatch(arrow.NewSchema(rec.Schema().Fields()[:n], nil), rec.Columns()[:n], rec.NumRows())
+	defer out.Release()
+	return fn(out)
 }
 
 var errWire = errors.New("the server sent a field of the wrong length")

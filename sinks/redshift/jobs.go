@@ -19,16 +19,10 @@ import (
 
 var _ elt.Warehouse = (*Sink)(nil)
 
-// The ways of a job's rows into its table.
-const (
-	viaInsert = "insert"      // CREATE TABLE AS, inside the cluster
-	viaUnload = "unload_copy" // UNLOAD to the store, then COPY: for results that the leader node should not carry
-)
-
 // JobDialect is Redshift's SQL. Nothing enforces uniqueness: whoever writes holds the lock of the jobs and asks first. SYSDATE is
 // the time of the transaction, with microseconds, in UTC.
 func (*Sink) JobDialect() elt.Dialect {
-	return elt.Dialect{Name: "Redshift", JSON: "VARCHAR(65535)", Text: "VARCHAR(65535)", Now: "SYSDATE", Schemas: "SELECT nspname FROM pg_namespace WHERE nspname = $1", Via: []string{viaInsert, viaUnload}}
+	return elt.Dialect{Name: "Redshift", JSON: "VARCHAR(65535)", Text: "VARCHAR(65535)", Now: "SYSDATE", Schemas: "SELECT nspname FROM pg_namespace WHERE nspname = $1", Via: []string{elt.ViaInsert, elt.ViaUnload, elt.ViaParquet}}
 }
 
 // JobSession implements elt.Warehouse. The connection is of its own: what a job's SQL changes in its session ends with it.
@@ -175,7 +169,7 @@ func (j *jobSession) Stage(ctx context.Context, table, query, via string) (int64
 	if err := wantSelect(query); err != nil {
 		return 0, err
 	}
-	if via == viaUnload {
+	if via != elt.ViaInsert {
 		return j.unload(ctx, table, query)
 	}
 	if _, err := j.Exec(ctx, "CREATE TEMPORARY TABLE "+ident(table)+" AS "+query); err != nil {
@@ -218,13 +212,24 @@ func (j *jobSession) unload(ctx context.Context, table, query string) (int64, er
 	if _, err := j.Exec(ctx, "UNLOAD ("+literal(query)+") TO "+literal(to)+" IAM_ROLE "+iam+" FORMAT AS PARQUET MANIFEST"); err != nil {
 		return 0, err
 	}
+	var out, in int64
+	if err := j.row(ctx, unloadedSQL, []any{&out}); err != nil || out == 0 { // no rows, no files and no manifest
+		return 0, jobError(ctx, err)
+	}
 	if _, err := j.Exec(ctx, copySQL(table, to+"manifest", j.sink.role)); err != nil {
 		return 0, err
 	}
-	var n int64
-	err := j.row(ctx, countSQL, []any{&n})
-	return n, jobError(ctx, err)
+	if err := j.row(ctx, countSQL, []any{&in}); err != nil {
+		return 0, jobError(ctx, err)
+	}
+	if in != out {
+		return 0, &elt.Error{Class: elt.Transient, Err: fmt.Errorf("UNLOAD wrote %d rows, COPY loaded %d", out, in)}
+	}
+	return in, nil
 }
+
+// unloadedSQL asks how many rows the session's last UNLOAD wrote.
+const unloadedSQL = "SELECT pg_last_unload_count()"
 
 // sweep deletes what was unloaded. What cannot be deleted harms nobody.
 func (j *jobSession) sweep(ctx context.Context, folder string) {

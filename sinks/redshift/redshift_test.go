@@ -97,11 +97,15 @@ func address(dsn string, options ...string) string {
 // store is a prefix of the bucket.
 func (l *lab) store(t testing.TB, prefix string) *s3.Store {
 	t.Helper()
-	s, err := s3.New("s3://" + l.bucket.Name + "/" + prefix + "?" + url.Values{"region": {l.bucket.Region}, "endpoint": {l.bucket.Endpoint}, "path_style": {"true"}}.Encode())
+	s, err := s3.New(l.storeURL(prefix))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func (l *lab) storeURL(prefix string) string {
+	return "s3://" + l.bucket.Name + "/" + prefix + "?" + url.Values{"region": {l.bucket.Region}, "endpoint": {l.bucket.Endpoint}, "path_style": {"true"}}.Encode()
 }
 
 // warehouse uploads the parts of a publish, as the window stage does, and publishes it.
