@@ -14,6 +14,7 @@ type Receipt struct {
 	Step        window.Step
 	ManifestKey string   // empty: it changed no row
 	Tables      []string // that it changed
+	Committed   int64    // when, by the warehouse's clock, in seconds since 1970
 }
 
 // Entry is one publish of a table.
@@ -86,7 +87,7 @@ func alone(table window.WarehouseTable, manifests map[string]window.Manifest) ([
 		switch hash := m.Hash(); {
 		case hashes[s] == "":
 			hashes[s] = hash
-			out = append(out, Receipt{m.Step, key, []string{table.String()}})
+			out = append(out, Receipt{Step: m.Step, ManifestKey: key, Tables: []string{table.String()}})
 		case hashes[s] != hash:
 			return nil, &MissingError{table, fmt.Sprintf("the lake holds two attempts of the window %s that differ, and the warehouse has no receipts that say which was published", m.Step.Start.UTC().Format(time.RFC3339))}
 		}

@@ -42,17 +42,9 @@ func Manifests(ctx context.Context, store window.Store, pipeline, dir string) (m
 	g.SetLimit(fetches)
 	for _, key := range keys {
 		g.Go(func() error {
-			file := filepath.Join(dir, uuid.NewString())
-			if err := store.Get(ctx, key, file); err != nil {
-				return fmt.Errorf("reading manifest %s: %w", key, err)
-			}
-			text, err := os.ReadFile(file)
-			if err = errors.Join(err, os.Remove(file)); err != nil {
-				return fmt.Errorf("reading manifest %s: %w", key, err)
-			}
-			var m window.Manifest
-			if err := json.Unmarshal(text, &m); err != nil {
-				return fmt.Errorf("reading manifest %s: %w", key, err)
+			m, err := Manifest(ctx, store, key, dir)
+			if err != nil {
+				return err
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -61,6 +53,22 @@ func Manifests(ctx context.Context, store window.Store, pipeline, dir string) (m
 		})
 	}
 	return out, g.Wait()
+}
+
+// Manifest reads one. errors.Is fs.ErrNotExist when there is none.
+func Manifest(ctx context.Context, store window.Store, key, dir string) (m window.Manifest, err error) {
+	file := filepath.Join(dir, uuid.NewString())
+	if err := store.Get(ctx, key, file); err != nil {
+		return m, fmt.Errorf("reading manifest %s: %w", key, err)
+	}
+	text, err := os.ReadFile(file)
+	if err = errors.Join(err, os.Remove(file)); err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("reading manifest %s: %w", key, err)
+	}
+	return m, nil
 }
 
 // parts brings every part of the chain into dir and holds it against its manifest: paths by entry (invariant 2).

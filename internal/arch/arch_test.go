@@ -77,6 +77,7 @@ var allowed = []struct{ pkg, imports string }{
 	{`^window/state$`, `^ingest$|^window/view$|^internal/`},
 	{`^window$`, `^ingest$|^window/|^internal/`},
 	{`^lake$`, `^window$|^ingest$|^internal/`},
+	{`^lake/glue$`, `^lake$|^window$|^ingest$|^internal/`},
 	{`^ingest$`, `^internal/`},
 	{`^elt`, `^elt|^internal/`},
 	{`^console`, `^window$|^ingest$|^internal/`},

@@ -30,6 +30,9 @@ type Project struct {
 	// million rows stays in memory on a small machine; more buys nothing until windows grow past it.
 	Memory Size `yaml:"memory" jsonschema:"description=Memory that open windows may hold before they spill to disk. Default 1GiB"`
 
+	// Catalog registers the lake's tables in a data catalog. Default: none.
+	Catalog Catalog `yaml:"catalog" jsonschema:"description=Data catalog that the lake's tables and windows are registered in"`
+
 	// Pools are how much of their work jobs may do at one time, by the pool's name: the sum of the weights of the jobs that run
 	// in it. The pool default has 4 unless it is said otherwise: enough to keep a warehouse busy, few enough to leave it to others.
 	Pools map[string]int `yaml:"pools" jsonschema:"description=What the jobs of a pool may weigh together while they run. Default: default: 4"`
@@ -51,6 +54,13 @@ type Project struct {
 
 	expand *expander
 	node   Node
+}
+
+// Catalog says which data catalog the lake is registered in.
+type Catalog struct {
+	Glue     string `yaml:"glue" jsonschema:"pattern=^[a-z0-9_]+$,description=Database of the AWS Glue Data Catalog; it is made when it is not there"`
+	Region   string `yaml:"region" jsonschema:"description=Region of the catalog. Default: the SDK's chain"`
+	Endpoint string `yaml:"endpoint" jsonschema:"description=URL in place of Glue's own endpoint"`
 }
 
 // Log says where the log lives. Exactly one of Embedded and Brokers is set.

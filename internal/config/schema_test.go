@@ -30,7 +30,7 @@ func TestSchemasFollowTheDecoder(t *testing.T) {
 		o    object
 		keys []string
 	}{
-		{"project", project, []string{"project", "window", "log", "store", "warehouse", "listen", "data", "memory", "timezone", "pools", "alerts"}},
+		{"project", project, []string{"project", "window", "log", "store", "warehouse", "listen", "data", "memory", "timezone", "catalog", "pools", "alerts"}},
 		{"pipeline", pipeline, []string{"kind", "name", "tables", "max_quarantine"}},
 		{"source", source.OneOf[0], []string{"kind", "name", "type", "address", "user", "password", "tables"}},
 	} {

@@ -52,6 +52,12 @@ func (p *Project) Validate(report func(path, message string)) {
 	if s := p.Warehouse.Scheme(); s == "" {
 		report("warehouse", "must be an address, like duckdb:./data/warehouse.db or postgres://user@host/database")
 	}
+	if p.Catalog != (Catalog{}) && p.Catalog.Glue == "" {
+		report("catalog.glue", "is missing: the database of the Glue catalog")
+	}
+	if p.Catalog.Glue != "" && p.Store.Scheme() != "s3" {
+		report("catalog", "needs the lake in S3: set store to s3://bucket/prefix?region=...")
+	}
 	p.Log.validate(report)
 	p.Alerts.validate(report)
 	for name, n := range p.Pools {

@@ -89,7 +89,7 @@ func (b rebuilder) find(ctx context.Context, table window.WarehouseTable, to tim
 		if err != nil {
 			return "", nil, err
 		}
-		receipts, err := b.receipts(ctx, pl.Name)
+		receipts, err := b.r.receipts(ctx, pl.Name, 0)
 		if err != nil {
 			return "", nil, err
 		}
@@ -116,21 +116,22 @@ func tablesIn(manifests map[string]window.Manifest, receipts []lake.Receipt) (ou
 	return slices.Compact(out)
 }
 
-// receipts reads what the warehouse says of the pipeline's publishes, in the order of their commits; nil when it has none, or cannot be
-// asked.
-func (b rebuilder) receipts(ctx context.Context, pipeline string) ([]lake.Receipt, error) {
-	w, ok := b.r.assembly.Warehouse.(window.Querier)
+// receipts reads what the warehouse says of the pipeline's publishes since a time, in the order of their commits; nil when it has none, or
+// cannot be asked.
+func (r *runtime) receipts(ctx context.Context, pipeline string, since int64) ([]lake.Receipt, error) {
+	w, ok := r.assembly.Warehouse.(window.Querier)
 	if !ok {
 		return nil, nil
 	}
-	if _, err := b.r.assembly.Warehouse.Fence(ctx, pipeline); errors.Is(err, window.ErrNoFence) {
+	if _, err := r.assembly.Warehouse.Fence(ctx, pipeline); errors.Is(err, window.ErrNoFence) {
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("reading the fence of pipeline %s: %w", pipeline, err)
 	}
 	var out []lake.Receipt
-	q := fmt.Sprintf(`SELECT CAST(EXTRACT(epoch FROM window_start) AS BIGINT) AS a, CAST(EXTRACT(epoch FROM window_end) AS BIGINT) AS b, slice, manifest_key, tables
-FROM tidemill.receipts WHERE pipeline = '%s' ORDER BY committed_at, window_start, slice`, strings.ReplaceAll(pipeline, "'", "''"))
+	q := fmt.Sprintf(`SELECT CAST(EXTRACT(epoch FROM window_start) AS BIGINT) AS a, CAST(EXTRACT(epoch FROM window_end) AS BIGINT) AS b, slice, manifest_key, tables,
+CAST(EXTRACT(epoch FROM committed_at) AS BIGINT) AS c
+FROM tidemill.receipts WHERE pipeline = '%s' AND CAST(EXTRACT(epoch FROM committed_at) AS BIGINT) >= %d ORDER BY committed_at, window_start, slice`, strings.ReplaceAll(pipeline, "'", "''"), since)
 	err := w.Query(ctx, q, func(rec arrow.RecordBatch) error {
 		for i := range int(rec.NumRows()) {
 			r, err := receiptOf(rec, i)
@@ -154,6 +155,7 @@ func receiptOf(rec arrow.RecordBatch, i int) (r lake.Receipt, err error) {
 		return n
 	}
 	r.Step = window.Step{Start: time.Unix(number(0), 0).UTC(), End: time.Unix(number(1), 0).UTC(), Slice: int(number(2))}
+	r.Committed = number(5)
 	r.ManifestKey = strings.Clone(rec.Column(3).ValueStr(i)) // the batch is gone after this
 	var tables []struct{ Table string }
 	if jerr := json.Unmarshal([]byte(rec.Column(4).ValueStr(i)), &tables); jerr != nil {

@@ -60,8 +60,20 @@ func (r *runtime) units(p *config.Project, wants map[string][]sources.Want) []un
 		u.run = func(ctx context.Context) error { return r.jobs(ctx, p, w) }
 		out = append(out, u)
 	}
+	if p.Catalog.Glue != "" {
+		u := unit{name: catalogUnit, print: fingerprint(shared, p.Catalog, pipelineNames(p))}
+		u.run = func(ctx context.Context) error { return r.catalog(ctx, p) }
+		out = append(out, u)
+	}
 	for i := range out {
 		out[i].slot = int(kafka.PartitionOfUnit(out[i].name))
+	}
+	return out
+}
+
+func pipelineNames(p *config.Project) (out []string) {
+	for i := range p.Pipelines {
+		out = append(out, p.Pipelines[i].Name)
 	}
 	return out
 }
