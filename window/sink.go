@@ -209,6 +209,20 @@ type TextLimiter interface {
 	MaxText() int
 }
 
+// Layout is how a warehouse spreads and sorts a table that it makes.
+type Layout struct {
+	Dist string // column; empty: as the warehouse likes
+	Sort []string
+	// Optional: a table that lacks one of the columns is made as the warehouse likes.
+	Optional bool
+}
+
+// Arranger is a Sink whose tables have a layout. Arrange is called once, before any other method but LoadFrom; layout gives the zero
+// Layout for a table that nothing is said of.
+type Arranger interface {
+	Arrange(layout func(WarehouseTable) Layout)
+}
+
 // Querier is a Sink that answers read-only SQL for the console and the CLI. Anything but one SELECT is refused.
 type Querier interface {
 	Query(ctx context.Context, sql string, fn func(arrow.RecordBatch) error) error

@@ -144,6 +144,10 @@ type Table struct {
 	Name string   `yaml:"name" jsonschema:"description=schema.table in the warehouse"`
 	SQL  string   `yaml:"sql" jsonschema:"description=File of the view's SELECT, relative to this file"`
 	Key  []string `yaml:"key" jsonschema:"description=Columns of the view that identify a row"`
+	// DistKey and SortKey are how Redshift spreads and sorts the table when it is made. A column that not every table of a pattern
+	// has counts for those that have it.
+	DistKey string   `yaml:"distkey" jsonschema:"description=Redshift: column that the table is distributed by. Default: as the warehouse address says\\, which is AUTO"`
+	SortKey []string `yaml:"sortkey" jsonschema:"description=Redshift: columns that the table is sorted by. Default: as the warehouse address says\\, which is AUTO"`
 
 	Query     string `yaml:"-"` // content of the SQL file
 	QueryFile string `yaml:"-"` // relative to the folder

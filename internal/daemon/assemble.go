@@ -83,7 +83,52 @@ func Assemble(ctx context.Context, dir string, env func(string) (string, bool), 
 			problems = append(problems, p.Problem("store", err.Error()))
 		}
 	}
+	problems = append(problems, arrange(p, a.Warehouse)...)
 	return a, problems.Err()
+}
+
+// arrange tells the warehouse how the pipelines' tables are to be spread and sorted.
+func arrange(p *config.Project, w window.Sink) (problems config.Problems) {
+	by, can := w.(window.Arranger)
+	asked := false
+	for i := range p.Pipelines {
+		for n, t := range p.Pipelines[i].Tables {
+			if t.DistKey == "" && len(t.SortKey) == 0 {
+				continue
+			}
+			if asked = true; w != nil && !can {
+				problems = append(problems, p.Pipelines[i].Problem(config.Path("tables", n), "distkey and sortkey are Redshift's: remove them, or set warehouse to redshift://..."))
+			}
+		}
+	}
+	if asked && can {
+		by.Arrange(func(t window.WarehouseTable) window.Layout { return layout(p, t) })
+	}
+	return problems
+}
+
+// layout is what the pipelines say of a warehouse table: the view of its name, or the first replicas that it may be of.
+func layout(p *config.Project, t window.WarehouseTable) window.Layout {
+	for i := range p.Pipelines {
+		for _, c := range p.Pipelines[i].Tables {
+			if c.DistKey == "" && len(c.SortKey) == 0 {
+				continue
+			}
+			l := window.Layout{Dist: c.DistKey, Sort: c.SortKey}
+			if !c.IsReplica() {
+				if c.Name == t.String() {
+					return l
+				}
+				continue
+			}
+			want, ok := replicated(&p.Pipelines[i], c)
+			if ok && c.Into == t.Schema && (sources.Want{Schema: "*", Table: want.Table}).Matches(ingest.TableName{Schema: "x", Name: t.Name}) {
+				l.Optional = strings.Contains(want.Table, "*")
+				return l
+			}
+		}
+	}
+	return window.Layout{}
 }
 
 func inPipelines(p config.Problem) bool { return strings.HasPrefix(p.File, "pipelines/") }

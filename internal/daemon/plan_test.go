@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/internal/kafka"
+	"github.com/tidemill/tidemill/window"
 )
 
 // project writes a project folder and loads it.
@@ -103,6 +105,22 @@ func TestTrimIsTheOwners(t *testing.T) {
 	} {
 		if got := overtaken(map[string]int64{"pipeline/care": 7}, c.claims); got != c.want {
 			t.Errorf("with the claims %v: overtaken is %v", c.claims, got)
+		}
+	}
+}
+
+// Which layout a warehouse table has: a view by its name, replicas by their schema and pattern.
+func TestLayout(t *testing.T) {
+	p := &config.Project{Pipelines: []config.Pipeline{{Name: "care", Tables: []config.Table{
+		{Name: "mart.visits", DistKey: "patient_id", SortKey: []string{"scheduled_at"}}, {Replicate: "consult.clinic.appointments", Into: "raw", DistKey: "patient_id"},
+		{Replicate: "consult.clinic.*", Into: "raw", DistKey: "id"}, {Replicate: "pharmacy.shop.*", Into: "raw_shop"},
+	}}}}
+	for table, want := range map[string]window.Layout{
+		"mart.visits": {Dist: "patient_id", Sort: []string{"scheduled_at"}}, "raw.appointments": {Dist: "patient_id"}, "raw.doctors": {Dist: "id", Optional: true}, "raw_shop.orders": {}, "mart.other": {},
+	} {
+		schema, name, _ := strings.Cut(table, ".")
+		if got := layout(p, window.WarehouseTable{Schema: schema, Name: name}); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: %+v, want %+v", table, got, want)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tidemill/tidemill/sinks"
+	"github.com/tidemill/tidemill/window"
 )
 
 // options are what the address says about loading.
@@ -28,6 +29,7 @@ type options struct {
 	sortKey          string
 	queryGroup       string
 	statementTimeout time.Duration
+	layout           func(window.WarehouseTable) window.Layout // nil: nothing is said of any table
 }
 
 // ours are the options that are not the driver's, with their allowed values; nil allows any.

@@ -29,6 +29,14 @@ func Templates(t *window.TableLoad, longest map[string]int) (map[string][]string
 	if err != nil {
 		return nil, err
 	}
+	laid := o
+	laid.layout = func(window.WarehouseTable) window.Layout {
+		return window.Layout{Dist: "Code", Sort: []string{"day", "ID"}}
+	}
+	arranged, err := (&shape{}).plan(t, longest, laid, "care")
+	if err != nil {
+		return nil, err
+	}
 	altered, err := narrow.plan(t, longest, o, "care")
 	if err != nil {
 		return nil, err
@@ -43,7 +51,7 @@ func Templates(t *window.TableLoad, longest map[string]int) (map[string][]string
 		"ledger":  append(ledgerSQL(), lockSQL),
 		"stage": {stageSQL(stage, t, longest), copySQL(stage, `s3://lake/pre'fix\care/copy-00.json`, o.role), copySQL(stage, "s3://lake/care/copy-00.json", "default"), countSQL,
 			countsSQL(stage, t), repeatsSQL(stage, t), dropSQL(ident(stage)), whySQL},
-		"table": {kindSQL, shapeSQL, schemaSQL(t.Table.Schema), created.alter[0], bySuper.alter[0], filledSQL(t.Table)},
+		"table": {kindSQL, shapeSQL, schemaSQL(t.Table.Schema), created.alter[0], bySuper.alter[0], arranged.alter[0], filledSQL(t.Table)},
 		"alter": altered.alter,
 		"widen": altered.widen,
 		"merge": {deleteSQL(stage, t), insertSQL(stage, t, nil), insertSQL(stage, t, bySuper.supers), clearSQL(t.Table)},

@@ -46,8 +46,12 @@ type plan struct {
 func (s *shape) plan(t *window.TableLoad, longest map[string]int, o options, pipeline string) (plan, error) {
 	p := plan{supers: map[string]bool{}}
 	if s.columns == nil {
+		l, err := layoutOf(t, o)
+		if err != nil {
+			return p, err
+		}
 		p.create = true
-		p.alter = []string{createSQL(t, widths(t, longest), o)}
+		p.alter = []string{createSQL(t, widths(t, longest), o, l)}
 		for _, c := range t.Columns {
 			p.supers[fold(c.Name)] = wantType(c.Type, 1, o.super).name == super
 		}

@@ -195,3 +195,32 @@ func TestDecode(t *testing.T) {
 		}
 	}
 }
+
+// Keys by configuration: a column that the table lacks is refused by name, or left out where a pattern means many tables.
+func TestLayout(t *testing.T) {
+	load := &window.TableLoad{Table: window.WarehouseTable{Schema: "mart", Name: "visits"}, Key: []string{"ID"}, Columns: []ingest.Column{
+		{Name: "ID", Type: ingest.Type{Kind: ingest.Int64}}, {Name: "day", Type: ingest.Type{Kind: ingest.Date}}, {Name: "Seen At", Type: ingest.Type{Kind: ingest.Timestamp}}}}
+	for name, k := range map[string]struct {
+		layout window.Layout
+		want   string
+		fails  string
+	}{
+		"nothing":      {window.Layout{}, "DISTSTYLE AUTO SORTKEY AUTO", ""},
+		"both":         {window.Layout{Dist: "id", Sort: []string{"day"}}, `DISTSTYLE KEY DISTKEY ("id") COMPOUND SORTKEY ("day")`, ""},
+		"sorted":       {window.Layout{Sort: []string{"Seen At", "ID"}}, `DISTSTYLE AUTO COMPOUND SORTKEY ("seen at", "id")`, ""},
+		"absent":       {window.Layout{Dist: "city"}, "", "no column city"},
+		"of a pattern": {window.Layout{Dist: "city", Optional: true}, "DISTSTYLE AUTO SORTKEY AUTO", ""},
+	} {
+		o := options{distStyle: "auto", sortKey: "auto", layout: func(window.WarehouseTable) window.Layout { return k.layout }}
+		p, err := (&shape{}).plan(load, nil, o, "care")
+		switch {
+		case k.fails != "":
+			var refused *window.RefusedError
+			if !errors.As(err, &refused) || !strings.Contains(err.Error(), k.fails) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case err != nil || !strings.HasSuffix(p.alter[0], ") "+k.want):
+			t.Errorf("%s: %v, %s", name, err, p.alter)
+		}
+	}
+}

@@ -39,6 +39,7 @@ var (
 	_ window.Querier     = (*Sink)(nil)
 	_ window.StoreLoader = (*Sink)(nil)
 	_ window.TextLimiter = (*Sink)(nil)
+	_ window.Arranger    = (*Sink)(nil)
 )
 
 // New returns the warehouse of an address.
@@ -70,6 +71,9 @@ func begin(ctx context.Context, conn *pgx.Conn, o options) error {
 	}
 	return nil
 }
+
+// Arrange implements window.Arranger.
+func (s *Sink) Arrange(layout func(window.WarehouseTable) window.Layout) { s.layout = layout }
 
 // LoadFrom tells where the parts are.
 func (s *Sink) LoadFrom(store window.Store) error {

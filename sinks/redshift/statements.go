@@ -1,6 +1,7 @@
 package redshift
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -132,7 +133,7 @@ func filledSQL(t window.WarehouseTable) string {
 }
 
 // createSQL makes a table. All columns but the key's may be NULL: NOT NULL cannot be taken back.
-func createSQL(t *window.TableLoad, widths map[string]int, o options) string {
+func createSQL(t *window.TableLoad, widths map[string]int, o options, l window.Layout) string {
 	defs := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
 		defs[i] = ident(c.Name) + " " + wantType(c.Type, widths[c.Name], o.super).String()
@@ -140,19 +141,43 @@ func createSQL(t *window.TableLoad, widths map[string]int, o options) string {
 			defs[i] += " NOT NULL"
 		}
 	}
-	return "CREATE TABLE " + ident(t.Table.Schema, t.Table.Name) + " (" + strings.Join(defs, ", ") + ")" + attributes(t, o)
+	return "CREATE TABLE " + ident(t.Table.Schema, t.Table.Name) + " (" + strings.Join(defs, ", ") + ")" + attributes(t, o, l)
 }
 
 // attributes are how a table is spread and sorted.
-func attributes(t *window.TableLoad, o options) string {
+func attributes(t *window.TableLoad, o options, l window.Layout) string {
 	s := " DISTSTYLE " + strings.ToUpper(o.distStyle)
-	if o.distStyle == "key" {
+	switch {
+	case l.Dist != "":
+		s = " DISTSTYLE KEY DISTKEY (" + ident(l.Dist) + ")"
+	case o.distStyle == "key":
 		s += " DISTKEY (" + ident(t.Key[0]) + ")"
 	}
-	if o.sortKey == "key" {
+	switch {
+	case len(l.Sort) > 0:
+		return s + " COMPOUND SORTKEY (" + idents(l.Sort) + ")"
+	case o.sortKey == "key":
 		return s + " COMPOUND SORTKEY (" + idents(t.Key) + ")"
 	}
 	return s + " SORTKEY AUTO"
+}
+
+// layoutOf is what the configuration says of a table that is to be made.
+func layoutOf(t *window.TableLoad, o options) (l window.Layout, err error) {
+	if o.layout == nil {
+		return l, nil
+	}
+	l = o.layout(t.Table)
+	for _, name := range append(slices.Clone(l.Sort), l.Dist) {
+		if name == "" || slices.ContainsFunc(t.Columns, func(c ingest.Column) bool { return fold(c.Name) == fold(name) }) {
+			continue
+		}
+		if l.Optional {
+			return window.Layout{}, nil
+		}
+		return l, &window.RefusedError{What: fmt.Sprintf("the table %s has no column %s to be distributed or sorted by", t.Table, name), Hint: "correct distkey and sortkey of the table in the pipeline's file"}
+	}
+	return l, nil
 }
 
 func schemaSQL(name string) string { return "CREATE SCHEMA IF NOT EXISTS " + ident(name) }
