@@ -31,7 +31,15 @@ import (
 type counter struct {
 	now  *atomic.Int64 // last group committed
 	fail *atomic.Bool
+	lost *atomic.Bool // once: its log is gone, and it may be loaded anew
 }
+
+// lost is a loss that a source can mend by a load of everything.
+type lost struct{}
+
+func (lost) Error() string   { return "counter: what follows is gone" }
+func (lost) Retryable() bool { return false }
+func (lost) LoadAnew() bool  { return true }
 
 var numbers = ingest.Schema{
 	Table:   ingest.TableName{Schema: "math", Name: "numbers"},
@@ -90,6 +98,9 @@ func (c *counter) Run(ctx context.Context, resume ingest.Resume, out ingest.Emit
 		if c.fail.Load() {
 			return refused{}
 		}
+		if c.lost.CompareAndSwap(true, false) {
+			return lost{}
+		}
 	}
 	return nil
 }
@@ -134,6 +145,7 @@ type rig struct {
 	kinds  sources.Set // counter when empty
 	now    atomic.Int64
 	fail   atomic.Bool
+	lost   atomic.Bool
 	daemon *daemon.Daemon
 	stop   context.CancelFunc
 	done   chan error
@@ -175,7 +187,7 @@ func (r *rig) read(t *testing.T, name string) string {
 
 func (r *rig) options() daemon.Options {
 	kind := sources.Kind{Name: "counter", Config: func() any { return &struct{}{} },
-		New: func(sources.Env, any) (ingest.Source, error) { return &counter{&r.now, &r.fail}, nil }}
+		New: func(sources.Env, any) (ingest.Source, error) { return &counter{&r.now, &r.fail, &r.lost}, nil }}
 	kinds := r.kinds
 	if len(kinds) == 0 {
 		kinds = sources.Set{kind}
@@ -272,6 +284,42 @@ func (r *rig) post(t *testing.T, path, body string) (int, string) {
 }
 
 // The whole life: publish, query, verify, a view added and broken by editing files, restart.
+// A source that can mend its loss by a load of everything is loaded anew, once, without anybody asking; what it lost is said.
+func TestALossThatMendsItself(t *testing.T) {
+	r := newRig(t)
+	r.begin(t)
+	s := r.until(t, "a window is published", published)
+	r.now.Store(1000)
+	r.lost.Store(true)
+	said := func(word string) (n int) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, e := range r.events {
+			if strings.Contains(e.What, word) {
+				n++
+			}
+		}
+		return n
+	}
+	at := time.Now()
+	s = r.until(t, "it is loaded anew and publishes", func(s console.Status) bool {
+		return said("loads its tables anew") > 0 && s.Sources[0].State == console.Running && len(s.Pipelines) > 0 && s.Pipelines[0].Published.After(at.Add(2*time.Second))
+	})
+	if n := said("loads its tables anew"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+	var stands int64
+	if from := s.Sources[0]; len(from.Position) == 0 {
+		t.Error("it stands nowhere")
+	} else if _, err := fmt.Sscan(from.Position, &stands); err != nil || stands-from.Rows > 5 { // it had emitted more before
+		t.Errorf("it has emitted %d rows and stands at %s: it has gone on where it was", from.Rows, from.Position)
+	}
+	if code, body := r.post(t, "/v1/verify", `{"differ":5,"timeout":"30s"}`); code != 200 || !strings.Contains(body, `"equal":true`) {
+		t.Errorf("verify: %d %s", code, body)
+	}
+	r.end(t)
+}
+
 func TestDaemon(t *testing.T) {
 	r := newRig(t)
 	r.begin(t)

@@ -24,7 +24,7 @@ func (r *runtime) source(ctx context.Context, p *config.Project, s *config.Sourc
 	for {
 		err := r.stream(ctx, p, s, wants)
 		if loadsAnew(err) {
-			r.daemon.o.Event(Event{At: time.Now(), Unit: "source/" + s.Name, What: "source " + s.Name + " cannot go on where it was", Err: err})
+			r.daemon.o.Event(Event{At: time.Now(), Unit: "source/" + s.Name, What: "source " + s.Name + " cannot go on where it was, and loads its tables anew", Err: err})
 			if err := r.askAnew(ctx, s.Name); err != nil {
 				return err
 			}

@@ -9,9 +9,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/dynamofake"
+	"github.com/tidemill/tidemill/internal/telemetry"
 )
 
 func TestB7Row09TimeToLive(t *testing.T) {
@@ -20,15 +23,32 @@ func TestB7Row09TimeToLive(t *testing.T) {
 	_, err := r.db.db.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{TableName: aws.String(table),
 		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("ttl"), Enabled: aws.Bool(true)}})
 	r.ok(err)
+	reader := sdkmetric.NewManualReader()
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	defer provider.Shutdown(t.Context())
+	r.meter = provider.Meter(telemetry.Scope)
 	s := r.loadedAt()
 	r.item(fmt.Sprintf(`{"id":{"S":"a"},"v":{"N":"0"},"ttl":{"N":"%d"}}`, r.clock.Now().Unix()+60))
 	r.put("b", 0)
+	r.put("c", 0)
+	r.delete("c") // by a person: not counted
 	r.clock.Advance(10 * time.Minute)
 	r.caughtUp(s)
 	r.end(s)
 	rows := r.equal()
-	if last := rows[len(rows)-1]; len(rows) != 3 || replica(rows)["a|"] != nil {
+	if last := rows[len(rows)-1]; len(rows) != 5 || replica(rows)["a|"] != nil {
 		t.Errorf("%d rows, the last is %+v", len(rows), last)
+	}
+	var data metricdata.ResourceMetrics
+	r.ok(reader.Collect(t.Context(), &data))
+	expired := int64(0)
+	for _, m := range data.ScopeMetrics[0].Metrics {
+		if m.Name == telemetry.MetricSourceExpired {
+			expired = m.Data.(metricdata.Sum[int64]).DataPoints[0].Value
+		}
+	}
+	if expired != 1 {
+		t.Errorf("%s counts %d, want 1", telemetry.MetricSourceExpired, expired)
 	}
 }
 

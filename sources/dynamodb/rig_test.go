@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/goleak"
 
 	"github.com/tidemill/tidemill/ingest"
@@ -48,6 +49,7 @@ type rig struct {
 	config Config
 	window time.Duration
 	pace   pace
+	meter  metric.Meter
 	rows   int // records written to the stream
 	logged *strings.Builder
 	seals  map[string]ingest.Seal // by slice, as content has found them
@@ -253,7 +255,7 @@ func (e *spied) Load(ctx context.Context, id ingest.TableID, chunk []*ingest.Bui
 // run begins an owner.
 func (r *rig) run(kill func(string, int) bool) *spy {
 	r.t.Helper()
-	src := New("s", r.config, slog.New(slog.NewTextHandler(r.logged, nil)), nil)
+	src := New("s", r.config, slog.New(slog.NewTextHandler(r.logged, nil)), r.meter)
 	src.pace = r.pace
 	s := &spy{Source: src, kill: kill, changed: make(chan struct{}), done: make(chan struct{})}
 	g, err := grid.New(r.window)
