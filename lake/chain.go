@@ -31,7 +31,7 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("rebuilding %s: %s; choose an earlier window with --to, or have it loaded anew from its source: tidemill resync", e.Table, e.What)
+	return fmt.Sprintf("rebuilding %s: %s", e.Table, e.What)
 }
 
 // Chain is the publishes that make up the table as of the last window that ends at or before to: from the last one that replaced it

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tidemill/tidemill/console"
+	"github.com/tidemill/tidemill/ingest"
 	"github.com/tidemill/tidemill/internal/config"
 	"github.com/tidemill/tidemill/lake"
 	"github.com/tidemill/tidemill/window"
@@ -45,6 +46,10 @@ func (b rebuilder) Rebuild(ctx context.Context, q console.RebuildRequest) (a con
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
 	pipeline, chain, err := b.find(ctx, table, to, base)
+	var missing *lake.MissingError
+	if errors.As(err, &missing) {
+		return a, fmt.Errorf("%w; choose an earlier window with --to, or have the table loaded anew from its sources: %s", err, ingest.ResyncCommand(pipeline))
+	}
 	if err != nil {
 		return a, err
 	}
@@ -56,7 +61,7 @@ func (b rebuilder) Rebuild(ctx context.Context, q console.RebuildRequest) (a con
 		}
 	}
 	if as == table {
-		return a, fmt.Errorf("a table that a pipeline publishes is not written beside it: leave --as out, or have it loaded anew: tidemill resync")
+		return a, fmt.Errorf("%s is what pipeline %s publishes, which nothing else writes: leave --as out, or have it loaded anew from its sources: %s", table, pipeline, ingest.ResyncCommand(pipeline))
 	}
 	a = console.RebuildAnswer{Table: table.String(), As: as.String(), Pipeline: pipeline, WindowEnd: last.Step.End.UTC(), Publishes: len(chain)}
 	for _, e := range chain {

@@ -47,7 +47,7 @@ func loadsAnew(err error) bool {
 	return errors.As(err, &own) && own.LoadAnew()
 }
 
-// askAnew asks for the source to be loaded anew, as tidemill resync does.
+// askAnew asks for the source to be loaded anew, as a resync does.
 func (r *runtime) askAnew(ctx context.Context, source string) error {
 	cl, err := kafka.New(r.log.cfg)
 	if err != nil {

@@ -63,16 +63,16 @@ func (s *session) load(ctx context.Context, c *copyCommand) (loadStats, error) {
 		return loadStats{}, err
 	}
 	r := &rowStream{ctx: ctx, session: s, command: c, target: target, files: files}
-	defer r.close()
 	names := make([]string, len(target))
 	for i, t := range target {
 		names[i] = quote(s.server.names.short(t.name))
 	}
 	sql := fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", c.table.pg, joined(names))
 	tag, err := s.backend.CopyFrom(ctx, r, sql)
-	stats := loadStats{rows: tag.RowsAffected(), bytes: r.bytes, files: len(files)}
-	if r.err != nil {
-		return stats, r.err
+	bytes, rerr := r.end()
+	stats := loadStats{rows: tag.RowsAffected(), bytes: bytes, files: len(files)}
+	if rerr != nil {
+		return stats, rerr
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code[:2] == "22" {

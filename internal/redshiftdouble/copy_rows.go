@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	pqgo "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -20,6 +21,8 @@ type rowStream struct {
 	target  []targetColumn
 	files   []object
 
+	mu     sync.Mutex // of what follows: pgx may still be reading when its CopyFrom has returned with an error
+	ended  bool
 	buf    []byte
 	done   bool
 	begun  bool
@@ -47,6 +50,11 @@ const rowBatch = 256
 const signature = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 func (r *rowStream) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return 0, io.ErrClosedPipe
+	}
 	for len(r.buf) == 0 {
 		if r.err != nil {
 			return 0, r.err
@@ -326,9 +334,15 @@ func (r *rowStream) closeFile() error {
 	return err
 }
 
-func (r *rowStream) close() {
+// end closes what is open and tells how much was read, and what was wrong with it.
+func (r *rowStream) end() (bytes int64, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
 	if r.rows != nil {
 		_ = r.rows.Close() // of a file that is thrown away
+		r.rows = nil
 	}
 	_ = r.closeFile()
+	return r.bytes, r.err
 }

@@ -73,7 +73,7 @@ func (e *Error) Retryable() bool {
 	return false
 }
 
-// LoadAnew says that the remedy may be carried out without a person: the table is loaded anew, as by tidemill resync SOURCE.
+// LoadAnew says that the remedy may be carried out without a person: the table is loaded anew, as a resync of the source does.
 func (e *Error) LoadAnew() bool { return e.anew }
 
 // Hint is the remedy alone.
