@@ -20,6 +20,7 @@ type Error struct {
 
 	passing bool // S3 had no time: the same again may succeed
 	misfit  bool // a file is not as its staging table is
+	absent  bool // a file or a manifest is not where COPY was told to look
 }
 
 func (e *Error) Error() string {
@@ -42,6 +43,7 @@ var (
 	badSchema  = regexp.MustCompile(`incompatible Parquet schema for column '?([^'\s]+)'?`)
 	badLength  = regexp.MustCompile(`invalid type length\. Expecting: (\d+) len in file: (\d+)`)
 	s3Said     = regexp.MustCompile(`S3ServiceException:.*?Status (\d+),\s?Error (\w+)`)
+	notThere   = regexp.MustCompile(`The specified S3 prefix '([^']*)' does not exist`)
 	quotedName = regexp.MustCompile(`"[^"]*"`)
 )
 
@@ -79,6 +81,9 @@ func clean(pe *pgconn.PgError) *Error {
 	case s3Said.MatchString(all):
 		m := s3Said.FindStringSubmatch(all)
 		e.Message, e.passing = fmt.Sprintf("S3 answers with status %s (%s)", m[1], m[2]), m[1] >= "500" || m[2] == "SlowDown" || m[2] == "RequestTimeout"
+	case notThere.MatchString(all): // with the code of a value that is too long
+		e.absent = true
+		e.Message = "S3 has nothing at " + notThere.FindStringSubmatch(all)[1]
 	case oidOf.MatchString(all):
 		e.Message = "serializable isolation violation on table " + oidOf.FindStringSubmatch(all)[1]
 	case isConflict(pe):
@@ -170,6 +175,9 @@ func classify(err error) error {
 	}
 	if e.misfit {
 		e.Number = "15007"
+	}
+	if e.absent {
+		return &window.RefusedError{What: "COPY finds no file", Hint: "somebody has deleted it: a lifecycle rule must leave what is not published yet; then start tidemill again", Err: e}
 	}
 	for _, key := range []string{e.Number, e.Code} {
 		if r, ok := refusals[key]; ok {

@@ -124,6 +124,7 @@ func TestErrors(t *testing.T) {
 		"deadlock":      {&pgconn.PgError{Code: "40P01", Message: "deadlock detected"}, "conflict", false, true},
 		"value":         {xx("Invalid digit, Value '"+realtest.Canary+"', Pos 0, Type: Integer", block(realtest.Canary, 1207)), "redshift: SQLSTATE XX000, code 1207", false, false},
 		"too long 8001": {xx("Value too long for character type", block("Value too long for type character varying: "+realtest.Canary, 8001)), "a value is too long", true, false},
+		"gone from S3":  {xx("Spectrum Scan Error", block("The specified S3 prefix 'lake/care/copy-00.json' does not exist", 8001)), "S3 has nothing at lake/care/copy-00.json", true, false},
 		"json":          {xx("JSON parsing error", block(realtest.Canary, 1224)), "cannot parse a document", true, false},
 		"grants":        {&pgconn.PgError{Code: "42501", Message: "permission denied for schema mart"}, "permission denied for schema mart", true, false},
 		"gone":          {&pgconn.PgError{Code: "42P01", Message: `relation "x" does not exist`}, `relation "x" does not exist`, false, false},
