@@ -85,12 +85,12 @@ func (k *cataloguer) pipeline(ctx context.Context, name string) error {
 }
 
 // register brings every table of some publishes up to date.
-func (k *cataloguer) register(ctx context.Context, pipeline string, receipts []lake.Receipt) error {
+func (k *cataloguer) register(ctx context.Context, pipeline string, receipts []lake.Receipt) (err error) {
 	dir, err := k.r.folder("catalog", uuid.NewString())
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	byTable := map[window.WarehouseTable][]lake.Entry{}
 	for _, rc := range receipts {
 		if rc.ManifestKey == "" {
